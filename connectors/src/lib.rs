@@ -1,0 +1,1 @@
+//! Views: topics to Redis and search indexes.
