@@ -1,1 +1,1 @@
-//! Benchmarks, the load generator and the architecture test.
+//! The load generator, and the benchmarks beside it.

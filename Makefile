@@ -1,0 +1,40 @@
+# The project's commands. `make demo` shows what it does, `make test` proves it.
+SERVERS := target/servers/bin
+
+.PHONY: demo test check interop bench servers
+
+# One row, inserted, updated and deleted in MariaDB, followed into the topic, Redis and the search index.
+demo:
+	scripts/prerequisites.sh
+	scripts/servers.sh mariadb redis
+	cargo build
+	target/debug/headrace demo --mariadbd $(SERVERS)/mariadbd --redis-server $(SERVERS)/redis-server
+
+# Every test. They start private servers of their own.
+test:
+	scripts/prerequisites.sh
+	scripts/servers.sh mariadb redis mysql
+	cargo test --workspace
+
+# Format, lints, and the rules of the house.
+check:
+	scripts/prerequisites.sh
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	cargo test -p headrace-benches --test tidy
+
+# Foreign clients against the real binary: kcat, kafka-python, the Java client.
+interop:
+	scripts/prerequisites.sh maven python
+	scripts/servers.sh kcat
+	cargo build
+	tests/interop/run
+
+# Benchmarks of the parts; results are kept in benches/RESULTS.md.
+bench:
+	scripts/prerequisites.sh
+	cargo bench --workspace
+
+# The database servers and kcat, unpacked below target/servers.
+servers:
+	scripts/servers.sh
