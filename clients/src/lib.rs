@@ -3,3 +3,10 @@
 //! What `cdc` writes and `connectors` reads meets here: [`change`] is the contract of a captured
 //! record. Everything else carries bytes between a process and any Kafka-compatible broker.
 pub mod change;
+mod connection;
+mod consumer;
+mod producer;
+
+pub use connection::{ClientConfig, REQUEST_TIMEOUT};
+pub use consumer::{GroupConsumer, ReadError, Reader, Record, Start, last_record, read_to_end};
+pub use producer::{Compression, Delivery, ProduceError, Producer, ProducerOptions};
