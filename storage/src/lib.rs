@@ -1,1 +1,26 @@
 //! Bytes on disk: record batches, segments, indexes, recovery.
+//!
+//! This crate knows directories and offsets, never topic names and never Kafka's error codes; it has no
+//! async code and takes no clock. A [`log::Log`] is owned by one shard thread; readers on other threads
+//! hold immutable [`log::LogView`]s. Everything touches the disk through [`fs::Disk`].
+//!
+//! ```text
+//! data_dir   meta, lock, topics/{topic id}-{partition}/
+//!   log      Log (write side), LogView (read side), recovery, flushed hint, epochs
+//!     segment  frames in a file: Kafka's batches and our control frames     index  offset and time -> position
+//!       record   one v2 batch
+//!       fs       Disk: the real one and one in memory that crashes and fails
+//! ```
+
+pub mod data_dir;
+pub mod fs;
+pub mod log;
+mod position;
+pub mod record;
+
+pub use log::{
+    AppendError, Entry, Log, LogConfig, LogIdentity, LogReader, LogView, OpenError, ReadError,
+    SyncDone, SyncPoint, WriteError,
+};
+pub use position::{EntryIndex, LeaderEpoch, Offset};
+pub use record::{Batch, BatchBuilder, BatchError, BatchHeader, Compression, Record};

@@ -1,0 +1,147 @@
+//! The file system, by positioned calls.
+//!
+//! All reads are `pread` into fresh memory: a mapped page of a file that somebody truncates or a disk
+//! that fails would kill the process with SIGBUS, a `pread` returns an error. (Mapped slices for the
+//! socket alone are an optimisation that [`Disk`] leaves room for.) No `unsafe` is needed here.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::buffer::spare_capacity;
+use rustix::fs::FallocateFlags;
+use rustix::io::Errno;
+
+use super::{Disk, DiskFile, OpenMode};
+
+/// The kernel takes at most this many slices in one call (IOV_MAX).
+const SLICES_MAX: usize = 1024;
+
+/// The machine's file system.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RealDisk;
+
+impl Disk for RealDisk {
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        let mut missing: Vec<PathBuf> = Vec::new();
+        let mut at = dir;
+        while !at.is_dir() {
+            missing.push(at.to_path_buf());
+            match at.parent() {
+                Some(parent) if parent != Path::new("") => at = parent,
+                _ => break,
+            }
+        }
+        std::fs::create_dir_all(dir)?;
+        for made in missing {
+            match made.parent() {
+                Some(parent) if parent != Path::new("") => self.sync_dir(parent)?,
+                _ => self.sync_dir(Path::new("."))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(dir)? {
+            if let Ok(name) = entry?.file_name().into_string() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        match mode {
+            OpenMode::Read => {}
+            OpenMode::Write => {
+                options.write(true);
+            }
+            OpenMode::Create => {
+                options.write(true).create_new(true);
+            }
+        }
+        Ok(Arc::new(RealFile(options.open(path)?)))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_file(path)
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        std::fs::remove_dir_all(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+}
+
+#[derive(Debug)]
+struct RealFile(File);
+
+impl DiskFile for RealFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, position: u64, len: usize, out: &mut Vec<u8>) -> io::Result<()> {
+        out.try_reserve_exact(len).map_err(io::Error::other)?;
+        let end = out.len() + len;
+        let mut at = position;
+        while out.len() < end {
+            let before = out.len();
+            match rustix::io::pread(&self.0, spare_capacity(out), at) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => at += as_u64(out.len() - before),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        out.truncate(end);
+        Ok(())
+    }
+
+    fn write_at(&self, position: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
+        let mut rest = slices;
+        let mut at = position;
+        IoSlice::advance_slices(&mut rest, 0);
+        while !rest.is_empty() {
+            let now = &rest[..rest.len().min(SLICES_MAX)];
+            match rustix::io::pwritev(&self.0, now, at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    at += as_u64(written);
+                    IoSlice::advance_slices(&mut rest, written);
+                }
+                Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn allocate(&self, size: u64) -> io::Result<()> {
+        rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, size).map_err(io::Error::from)
+    }
+
+    fn set_size(&self, size: u64) -> io::Result<()> {
+        self.0.set_len(size)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+}
+
+fn as_u64(len: usize) -> u64 {
+    u64::try_from(len).expect("memory is at most 2^64 bytes")
+}

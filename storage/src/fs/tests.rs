@@ -1,0 +1,1 @@
+//! The contract of the disk, held by both implementations.
