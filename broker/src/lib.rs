@@ -1,1 +1,3 @@
 //! The server: listeners, APIs, partitions, coordinator.
+
+pub mod coordinator;
