@@ -61,12 +61,24 @@ impl Reader {
         partition: i32,
         from: i64,
     ) -> Result<Reader, ReadError> {
-        Reader::open_at(config, topic, partition, Offset::Offset(from), from)
+        Reader::open_at(native(config), topic, partition, Offset::Offset(from), from)
+    }
+
+    /// A reader that learns of the log's end at once instead of after a long poll.
+    fn scan(
+        config: &ClientConfig,
+        topic: &str,
+        partition: i32,
+        from: Offset,
+    ) -> Result<Reader, ReadError> {
+        let mut native = native(config);
+        native.set("fetch.wait.max.ms", "5");
+        Reader::open_at(native, topic, partition, from, 0)
     }
 
     /// Starts at a place that the log translates; `least` is below every offset it may mean.
     fn open_at(
-        config: &ClientConfig,
+        mut native: rdkafka::ClientConfig,
         topic: &str,
         partition: i32,
         from: Offset,
@@ -76,7 +88,6 @@ impl Reader {
             topic: topic.to_owned(),
             reason: error.to_string(),
         };
-        let mut native = native(config);
         // a group is never joined; the name is only what librdkafka insists on
         native
             .set("group.id", "headrace-reader")
@@ -187,7 +198,7 @@ pub async fn read_to_end(
     topic: &str,
     partition: i32,
 ) -> Result<Vec<Record>, ReadError> {
-    let reader = Reader::open_at(config, topic, partition, Offset::Beginning, 0)?;
+    let reader = Reader::scan(config, topic, partition, Offset::Beginning)?;
     to_end(reader).await
 }
 
@@ -200,7 +211,7 @@ pub async fn last_record(
     partition: i32,
 ) -> Result<Option<Record>, ReadError> {
     for back in [1, 64, 4096] {
-        let reader = Reader::open_at(config, topic, partition, Offset::OffsetTail(back), 0)?;
+        let reader = Reader::scan(config, topic, partition, Offset::OffsetTail(back))?;
         match to_end(reader).await.map(|mut records| records.pop()) {
             Ok(None) => {}
             Ok(last) => return Ok(last),
