@@ -1,1 +1,6 @@
 //! MySQL and MariaDB binlog to topics.
+
+pub mod binlog;
+pub mod gtid;
+pub mod schema;
+pub mod value;
