@@ -1,1 +1,53 @@
-//! The Kafka wire protocol, one file per API: pure, no input or output.
+//! The Kafka wire protocol: one file per API, pure, without input or output.
+//!
+//! A broker reads a frame and answers it:
+//!
+//! ```
+//! use headrace_protocol::header::{decode_request_frame, encode_request_frame, encode_response_frame};
+//! use headrace_protocol::heartbeat::{HeartbeatRequest, HeartbeatResponse};
+//! use headrace_protocol::{ErrorCode, Message};
+//!
+//! let sent = encode_request_frame(7, Some("client".into()), 4, &HeartbeatRequest::default()).unwrap();
+//! let frame = bytes::Bytes::from(sent.concat()).slice(4..); // without the length
+//!
+//! let (header, mut body) = decode_request_frame(frame).unwrap();
+//! let request = HeartbeatRequest::decode(&mut body, header.api_version).unwrap();
+//! assert_eq!(request.generation_id, 0);
+//! let response = HeartbeatResponse { error_code: ErrorCode::UNKNOWN_MEMBER_ID, ..Default::default() };
+//! let answer =
+//!     encode_response_frame::<HeartbeatRequest>(header.correlation_id, header.api_version, &response).unwrap();
+//! assert_eq!(answer.concat(), [0, 0, 0, 12, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 25, 0]);
+//! ```
+//!
+//! - `messages`: how a message is declared as a table, and how to add an API;
+//! - `wire`, `text`, `records`, `value`: the values that tables are made of, read from a frame and written to one;
+//! - `header`: what stands before every message, and whole frames;
+//! - `api_key`, `error_code`: Kafka's numbers and their names;
+//! - one module per API, and `consumer_protocol` for what consumers put into their group's opaque bytes.
+//!
+//! What bytes may do to the decoder is bounded: no panic, and never more memory than 4 times the frame plus 64 KiB.
+
+pub mod api_key;
+pub mod error_code;
+pub mod header;
+mod messages;
+pub mod records;
+pub mod text;
+mod value;
+pub mod wire;
+
+pub mod api_versions;
+pub mod create_topics;
+pub mod fetch;
+pub mod heartbeat;
+pub mod init_producer_id;
+pub mod list_offsets;
+pub mod metadata;
+pub mod produce;
+
+pub use api_key::ApiKey;
+pub use error_code::ErrorCode;
+pub use messages::{Message, Request};
+pub use records::Records;
+pub use text::Str;
+pub use wire::{DecodeError, Decoder, EncodeError, Encoder};
