@@ -9,7 +9,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use headrace_protocol::ErrorCode;
-use headrace_protocol::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseTopic};
+use headrace_protocol::metadata::{
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseTopic,
+};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use uuid::Uuid;
@@ -90,16 +92,23 @@ pub struct Admin {
 
 impl fmt::Debug for Admin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admin").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Admin")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
 impl Admin {
     /// Connects lazily.
     pub fn new(config: &ClientConfig) -> Result<Admin, AdminError> {
-        let native = connection::create(&config.native())
-            .map_err(|error| AdminError::Refused { subject: config.client_id.clone(), reason: error.to_string() })?;
-        Ok(Admin { config: config.clone(), native: Arc::new(native) })
+        let native = connection::create(&config.native()).map_err(|error| AdminError::Refused {
+            subject: config.client_id.clone(),
+            reason: error.to_string(),
+        })?;
+        Ok(Admin {
+            config: config.clone(),
+            native: Arc::new(native),
+        })
     }
 
     /// Creates a topic with the cluster's default replication.
@@ -126,21 +135,29 @@ impl Admin {
         let results = self.native.delete_topics(&[name], &options()).await;
         match one(results, name, |error| self.unanswered(error))? {
             Ok(_) => Ok(()),
-            Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => Err(AdminError::UnknownTopic(name.to_owned())),
+            Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {
+                Err(AdminError::UnknownTopic(name.to_owned()))
+            }
             Err((_, code)) => Err(refused(name, code)),
         }
     }
 
     /// Describes one topic, without creating it.
     pub async fn describe_topic(&self, name: &str) -> Result<TopicInfo, AdminError> {
-        let wanted = MetadataRequestTopic { name: Some(name.into()), ..Default::default() };
+        let wanted = MetadataRequestTopic {
+            name: Some(name.into()),
+            ..Default::default()
+        };
         let answer = self.metadata(Some(vec![wanted])).await?;
         let topic = answer.topics.into_iter().next();
         let topic = topic.ok_or_else(|| AdminError::UnknownTopic(name.to_owned()))?;
         match topic.error_code {
             ErrorCode::NONE => Ok(info(&topic)),
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Err(AdminError::UnknownTopic(name.to_owned())),
-            code => Err(AdminError::Refused { subject: name.to_owned(), reason: code.to_string() }),
+            code => Err(AdminError::Refused {
+                subject: name.to_owned(),
+                reason: code.to_string(),
+            }),
         }
     }
 
@@ -160,45 +177,80 @@ impl Admin {
     /// The id of the cluster.
     pub async fn cluster_id(&self) -> Result<String, AdminError> {
         let answer = self.metadata(Some(Vec::new())).await?;
-        answer.cluster_id.map(|id| id.to_string()).ok_or_else(|| AdminError::Refused {
-            subject: self.config.bootstrap.clone(),
-            reason: "the cluster has no id".into(),
-        })
+        answer
+            .cluster_id
+            .map(|id| id.to_string())
+            .ok_or_else(|| AdminError::Refused {
+                subject: self.config.bootstrap.clone(),
+                reason: "the cluster has no id".into(),
+            })
     }
 
     /// The settings of a topic.
-    pub async fn topic_settings(&self, name: &str) -> Result<BTreeMap<String, TopicSetting>, AdminError> {
-        let results = self.native.describe_configs([&ResourceSpecifier::Topic(name)], &options()).await;
+    pub async fn topic_settings(
+        &self,
+        name: &str,
+    ) -> Result<BTreeMap<String, TopicSetting>, AdminError> {
+        let results = self
+            .native
+            .describe_configs([&ResourceSpecifier::Topic(name)], &options())
+            .await;
         let resource = match one(results, name, |error| self.unanswered(error))? {
             Ok(resource) => resource,
-            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => return Err(AdminError::UnknownTopic(name.to_owned())),
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                return Err(AdminError::UnknownTopic(name.to_owned()));
+            }
             Err(code) => return Err(refused(name, code)),
         };
         let setting = |entry: rdkafka::admin::ConfigEntry| {
             let default = entry.is_default;
-            (entry.name, TopicSetting { value: entry.value, default })
+            (
+                entry.name,
+                TopicSetting {
+                    value: entry.value,
+                    default,
+                },
+            )
         };
         Ok(resource.entries.into_iter().map(setting).collect())
     }
 
     /// The last record of a partition; `None` when it holds none.
-    pub async fn last_record(&self, topic: &str, partition: i32) -> Result<Option<Record>, ReadError> {
+    pub async fn last_record(
+        &self,
+        topic: &str,
+        partition: i32,
+    ) -> Result<Option<Record>, ReadError> {
         consumer::last_record(&self.config, topic, partition).await
     }
 
-    async fn metadata(&self, topics: Option<Vec<MetadataRequestTopic>>) -> Result<MetadataResponse, AdminError> {
-        let request = MetadataRequest { topics, allow_auto_topic_creation: false, ..Default::default() };
-        raw::ask(&self.config, METADATA_VERSION, &request).await.map_err(|error| self.unanswered(error))
+    async fn metadata(
+        &self,
+        topics: Option<Vec<MetadataRequestTopic>>,
+    ) -> Result<MetadataResponse, AdminError> {
+        let request = MetadataRequest {
+            topics,
+            allow_auto_topic_creation: false,
+            ..Default::default()
+        };
+        raw::ask(&self.config, METADATA_VERSION, &request)
+            .await
+            .map_err(|error| self.unanswered(error))
     }
 
     fn unanswered(&self, error: impl fmt::Display) -> AdminError {
         let reason = format!("{error} {}", self.native.inner().context().last_error());
-        AdminError::Unreachable { bootstrap: self.config.bootstrap.clone(), reason: reason.trim().to_owned() }
+        AdminError::Unreachable {
+            bootstrap: self.config.bootstrap.clone(),
+            reason: reason.trim().to_owned(),
+        }
     }
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT)).operation_timeout(Some(REQUEST_TIMEOUT))
+    AdminOptions::new()
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .operation_timeout(Some(REQUEST_TIMEOUT))
 }
 
 fn info(topic: &MetadataResponseTopic) -> TopicInfo {
@@ -218,9 +270,15 @@ fn one<T>(
 ) -> Result<T, AdminError> {
     let first = results.map_err(unanswered)?.into_iter().next();
     let reason = || "the cluster answered about nothing".to_owned();
-    first.ok_or_else(|| AdminError::Refused { subject: subject.to_owned(), reason: reason() })
+    first.ok_or_else(|| AdminError::Refused {
+        subject: subject.to_owned(),
+        reason: reason(),
+    })
 }
 
 fn refused(subject: &str, code: RDKafkaErrorCode) -> AdminError {
-    AdminError::Refused { subject: subject.to_owned(), reason: code.to_string() }
+    AdminError::Refused {
+        subject: subject.to_owned(),
+        reason: code.to_string(),
+    }
 }

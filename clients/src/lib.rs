@@ -9,7 +9,9 @@ mod consumer;
 mod producer;
 mod raw;
 
-pub use admin::{Admin, AdminError, Created, GroupInfo, GroupMember, GroupOffset, TopicInfo, TopicSetting};
+pub use admin::{
+    Admin, AdminError, Created, GroupInfo, GroupMember, GroupOffset, TopicInfo, TopicSetting,
+};
 pub use connection::{ClientConfig, REQUEST_TIMEOUT};
 pub use consumer::{GroupConsumer, ReadError, Reader, Record, Start, last_record, read_to_end};
 pub use producer::{Compression, Delivery, ProduceError, Producer, ProducerOptions};

@@ -30,14 +30,23 @@ pub(crate) enum RawError {
 }
 
 /// Sends a request to the first bootstrap broker that answers.
-pub(crate) async fn ask<R: Request>(config: &ClientConfig, version: i16, request: &R) -> Result<R::Response, RawError> {
+pub(crate) async fn ask<R: Request>(
+    config: &ClientConfig,
+    version: i16,
+    request: &R,
+) -> Result<R::Response, RawError> {
     let client_id = Some(Str::from(config.client_id.as_str()));
     let frame = encode_request_frame(1, client_id, version, request)?.concat();
     let mut last = RawError::Timeout;
     for address in config.bootstrap.split(',').map(str::trim) {
         match tokio::time::timeout(REQUEST_TIMEOUT, exchange(address, &frame)).await {
             Ok(Ok(answer)) => return Ok(decode_response_frame::<R>(answer, version)?.1),
-            Ok(Err(source)) => last = RawError::Io { address: address.to_owned(), source },
+            Ok(Err(source)) => {
+                last = RawError::Io {
+                    address: address.to_owned(),
+                    source,
+                }
+            }
             Err(_) => last = RawError::Timeout,
         }
     }
@@ -51,9 +60,16 @@ async fn exchange(address: &str, frame: &[u8]) -> io::Result<Bytes> {
     stream.write_all(frame).await?;
     let length = usize::try_from(stream.read_i32().await?).unwrap_or(usize::MAX);
     if length > ANSWER_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "answer too large: not a Kafka broker?"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "answer too large: not a Kafka broker?",
+        ));
     }
     let mut answer = Vec::with_capacity(length.min(READ_BYTES));
     let read = stream.take(length as u64).read_to_end(&mut answer).await?;
-    if read < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(Bytes::from(answer)) }
+    if read < length {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    } else {
+        Ok(Bytes::from(answer))
+    }
 }

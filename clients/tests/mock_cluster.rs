@@ -1,9 +1,10 @@
-//! Producer and readers against librdkafka's mock cluster: order, restarts, offsets out of range.
+//! Producer and readers against librdkafka's mock cluster: order, restarts, offsets out of range, topic ids.
+#![allow(clippy::unwrap_used, reason = "a test may panic in its helpers too")]
 use std::time::Duration;
 
 use headrace_clients::{
-    ClientConfig, GroupConsumer, ProduceError, Producer, ProducerOptions, ReadError, Reader, Start,
-    last_record, read_to_end,
+    Admin, AdminError, ClientConfig, GroupConsumer, ProduceError, Producer, ProducerOptions,
+    ReadError, Reader, Start, last_record, read_to_end,
 };
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -263,4 +264,33 @@ async fn all_partitions_are_read_without_a_group() {
     for wanted in 0..2 {
         assert_eq!(consumer.next().await.unwrap().1.offset, wanted);
     }
+}
+
+#[tokio::test]
+async fn a_topic_is_described_with_its_id_and_never_created_by_asking() {
+    let (_cluster, config) = cluster("t", 3);
+    let admin = Admin::new(&config).unwrap();
+    let topic = admin.describe_topic("t").await.unwrap();
+    assert_eq!(
+        (topic.name.as_str(), topic.partitions, topic.internal),
+        ("t", 3, false)
+    );
+    assert!(!topic.topic_id.is_nil());
+    assert_eq!(admin.topic_id("t").await.unwrap(), topic.topic_id);
+    assert_eq!(admin.topics().await.unwrap(), [topic]);
+    assert!(!admin.cluster_id().await.unwrap().is_empty());
+    assert_eq!(
+        admin.describe_topic("none").await,
+        Err(AdminError::UnknownTopic("none".into()))
+    );
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_not_there_is_named() {
+    let admin = Admin::new(&ClientConfig::new("127.0.0.1:1", "test")).unwrap();
+    let error = admin.describe_topic("t").await.unwrap_err();
+    assert!(
+        matches!(&error, AdminError::Unreachable { bootstrap, .. } if bootstrap == "127.0.0.1:1"),
+        "{error}"
+    );
 }

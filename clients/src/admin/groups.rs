@@ -50,9 +50,14 @@ impl Admin {
     }
 
     /// One group; a group without members, offsets or state does not exist.
-    pub async fn describe_group(&self, name: &str) -> Result<(GroupInfo, Vec<GroupOffset>), AdminError> {
+    pub async fn describe_group(
+        &self,
+        name: &str,
+    ) -> Result<(GroupInfo, Vec<GroupOffset>), AdminError> {
         let groups = self.group_list(Some(name.to_owned())).await?;
-        let found = groups.into_iter().find(|group| group.name == name && group.state != "Dead");
+        let found = groups
+            .into_iter()
+            .find(|group| group.name == name && group.state != "Dead");
         let group = found.ok_or_else(|| AdminError::UnknownGroup(name.to_owned()))?;
         Ok((group, self.group_offsets(name).await?))
     }
@@ -60,7 +65,9 @@ impl Admin {
     async fn group_list(&self, name: Option<String>) -> Result<Vec<GroupInfo>, AdminError> {
         let native = self.native.clone();
         let asked = tokio::task::spawn_blocking(move || {
-            let list = native.inner().fetch_group_list(name.as_deref(), REQUEST_TIMEOUT)?;
+            let list = native
+                .inner()
+                .fetch_group_list(name.as_deref(), REQUEST_TIMEOUT)?;
             let member = |member: &rdkafka::groups::GroupMemberInfo| GroupMember {
                 id: member.id().to_owned(),
                 client_id: member.client_id().to_owned(),
@@ -74,7 +81,9 @@ impl Admin {
             };
             Ok(list.groups().iter().map(group).collect())
         });
-        let answer: Result<_, KafkaError> = asked.await.expect("the question neither panics nor is cancelled");
+        let answer: Result<_, KafkaError> = asked
+            .await
+            .expect("the question neither panics nor is cancelled");
         answer.map_err(|error| self.unanswered(error))
     }
 
@@ -96,12 +105,19 @@ impl Admin {
                 if let Offset::Offset(committed) = place.offset() {
                     let (topic, partition) = (place.topic().to_owned(), place.partition());
                     let (_, end) = consumer.fetch_watermarks(&topic, partition, REQUEST_TIMEOUT)?;
-                    offsets.push(GroupOffset { topic, partition, committed, end });
+                    offsets.push(GroupOffset {
+                        topic,
+                        partition,
+                        committed,
+                        end,
+                    });
                 }
             }
             Ok(offsets)
         });
-        let answer: Result<_, KafkaError> = asked.await.expect("the question neither panics nor is cancelled");
+        let answer: Result<_, KafkaError> = asked
+            .await
+            .expect("the question neither panics nor is cancelled");
         answer.map_err(|error| self.unanswered(error))
     }
 }
