@@ -4,12 +4,10 @@
 
 use uuid::Uuid;
 
+use crate::describe_configs::SOURCE_DEFAULT;
 use crate::error_code::ErrorCode;
 use crate::messages::messages;
 use crate::text::Str;
-
-/// The config source of a setting that has its default value.
-const SOURCE_DEFAULT: i8 = 5;
 
 messages! {
     api CreateTopics [2..=7, flexible 5]: CreateTopicsRequest => CreateTopicsResponse;
@@ -69,7 +67,7 @@ messages! {
         /// Null if it is sensitive.
         value: Option<Str> [5..];
         read_only: bool [5..];
-        /// 1 topic, 2 dynamic broker, 4 static broker, 5 default.
+        /// One of the sources of `describe_configs`.
         config_source: i8 [5.., ignorable] = SOURCE_DEFAULT;
         is_sensitive: bool [5..];
     }

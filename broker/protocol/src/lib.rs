@@ -37,13 +37,24 @@ mod value;
 pub mod wire;
 
 pub mod api_versions;
+pub mod consumer_protocol;
 pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_configs;
+pub mod describe_groups;
 pub mod fetch;
+pub mod find_coordinator;
 pub mod heartbeat;
 pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
+pub mod list_groups;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_fetch;
 pub mod produce;
+pub mod sync_group;
 
 pub use api_key::ApiKey;
 pub use error_code::ErrorCode;
