@@ -251,7 +251,7 @@ impl AckedProducer {
                     match producer.send(BaseRecord::<(), str>::to(PRODUCED_TOPIC).payload(&value)) {
                         Ok(()) => number += 1,
                         Err((error, _)) => {
-                            assert!(error.to_string().contains("QueueFull"), "{error}")
+                            assert!(error.to_string().contains("QueueFull"), "{error}");
                         }
                     }
                     pause(Duration::from_millis(2));

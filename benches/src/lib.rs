@@ -1,1 +1,3 @@
-//! The load generator, and the benchmarks beside it.
+//! What the benchmarks share: the binary under test as a process, and what the system counted for it.
+
+pub mod process;
