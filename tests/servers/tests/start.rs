@@ -1,4 +1,5 @@
 //! Each server starts, answers, and keeps or loses its data over a kill as it should.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use headrace_servers::{Database, Flavor, Redis};
 
