@@ -1,3 +1,6 @@
 //! The server: listeners, APIs, partitions, coordinator.
 
-pub mod coordinator;
+pub mod clock;
+pub mod controller;
+pub mod partition;
+pub mod topic_config;

@@ -337,7 +337,9 @@ mod tests {
 
     #[test]
     fn unknown_settings_and_ill_typed_values_are_refused() {
-        let unknown = ConfigError::Unknown { name: "segment.colour".to_owned() };
+        let unknown = ConfigError::Unknown {
+            name: "segment.colour".to_owned(),
+        };
         assert_eq!(parsed("segment.colour", "blue"), Err(unknown));
         for (name, value) in [
             ("retention.ms", "soon"),
@@ -349,7 +351,10 @@ mod tests {
             ("message.timestamp.type", "createtime"),
         ] {
             let refused = parsed(name, value);
-            assert!(matches!(refused, Err(ConfigError::Invalid { .. })), "{name}={value}");
+            assert!(
+                matches!(refused, Err(ConfigError::Invalid { .. })),
+                "{name}={value}"
+            );
         }
     }
 }

@@ -98,7 +98,10 @@ impl Producers {
         let (found, epoch) = (header.base_sequence, header.producer_epoch);
         if epoch < producer.epoch {
             let current = producer.epoch;
-            return Err(SequenceError::Fenced { current, found: epoch });
+            return Err(SequenceError::Fenced {
+                current,
+                found: epoch,
+            });
         }
         let expected = if epoch > producer.epoch {
             0
@@ -169,7 +172,8 @@ impl Producers {
     pub fn snapshot(&self, offset: Offset) -> Vec<u8> {
         let mut ids: Vec<_> = self.by_id.keys().copied().collect();
         ids.sort_unstable();
-        let mut out = Vec::with_capacity(14 + ids.len() * (PRODUCER_BYTES + REMEMBERED * BATCH_BYTES));
+        let mut out =
+            Vec::with_capacity(14 + ids.len() * (PRODUCER_BYTES + REMEMBERED * BATCH_BYTES));
         out.put_u16(SNAPSHOT_VERSION);
         out.put_i64(offset.0);
         out.put_u32(u32::try_from(ids.len()).expect("fewer producers than 2^32 fit in memory"));
@@ -228,7 +232,14 @@ fn read_producer(from: &mut &[u8]) -> Option<(i64, Producer)> {
             log_append_time: from.try_get_i64().ok()?,
         });
     }
-    Some((id, Producer { epoch, seen_ms, batches }))
+    Some((
+        id,
+        Producer {
+            epoch,
+            seen_ms,
+            batches,
+        },
+    ))
 }
 
 /// The sequence number `by` records after `from`; 0 follows 2^31 - 1.
@@ -305,11 +316,17 @@ mod tests {
     #[test]
     fn a_new_epoch_begins_at_zero_and_fences_the_old_one() {
         let mut producers = after(&[0, 1]);
-        let refused = SequenceError::OutOfOrder { expected: 0, found: 2 };
+        let refused = SequenceError::OutOfOrder {
+            expected: 0,
+            found: 2,
+        };
         assert_eq!(check(&producers, 1, 2), Err(refused));
         assert_eq!(check(&producers, 1, 0), Ok(Verdict::Fresh));
         producers.record(batch(1, 0, 1, 2).header(), NOW);
-        let fenced = SequenceError::Fenced { current: 1, found: 0 };
+        let fenced = SequenceError::Fenced {
+            current: 1,
+            found: 0,
+        };
         assert_eq!(check(&producers, 0, 2), Err(fenced));
     }
 

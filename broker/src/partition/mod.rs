@@ -1,0 +1,182 @@
+//! Partitions: who owns them, what they decide, how others reach them.
+//!
+//! ```text
+//!  api/produce --append--> Handle ==bounded inbox==> shard thread: core.step -> log.write -> sync worker
+//!                            ^                                        '-- Flushed -> high watermark, replies
+//!  api/fetch  --view-------> Handle -> LogReader (immutable view; never visits the shard)
+//! ```
+//!
+//! `registry` knows which topics exist and owns the catalogue; `shard` owns logs; `core` and `producers`
+//! decide and are pure; `waiters` wakes fetches.
+
+pub mod core;
+#[cfg(test)]
+mod core_tests;
+mod owner;
+pub mod producers;
+pub mod registry;
+mod shard;
+mod syncer;
+pub mod waiters;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use headrace_storage::record::Batch;
+use headrace_storage::{LogReader, LogView, Offset};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::timeout;
+use uuid::Uuid;
+
+pub use registry::{Registry, Topic, Topics};
+pub use waiters::{Parked, Waiters};
+
+use producers::SequenceError;
+use shard::{Message, Slot};
+
+/// What must be true of a batch before it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acks {
+    /// Nothing; there is no answer.
+    None,
+    /// It is written to the leader's file.
+    Leader,
+    /// It is durable on all that count.
+    All,
+}
+
+/// Where a batch lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Appended {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// Offset of its last record.
+    pub last_offset: Offset,
+    /// The broker's timestamp in milliseconds, or -1 if the producer's were kept.
+    pub log_append_time: i64,
+    /// The first offset of the partition.
+    pub log_start: Offset,
+}
+
+/// Why a batch was not appended, or not answered in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AppendFailure {
+    /// The producer's sequence or epoch does not fit.
+    #[error(transparent)]
+    Sequence(#[from] SequenceError),
+    /// A write failed, now or before; the log takes no more.
+    #[error("the log is closed to writes")]
+    LogClosed,
+    /// The topic was deleted.
+    #[error("the topic is deleted")]
+    Deleted,
+    /// The broker is stopping.
+    #[error("the broker is stopping")]
+    Stopping,
+    /// It took longer than the request allows; the batch may still be committed.
+    #[error("timed out")]
+    TimedOut,
+}
+
+/// The way to one partition; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Handle(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    topic_id: Uuid,
+    partition: i32,
+    slot: Slot,
+    inbox: mpsc::Sender<Message>,
+    reader: LogReader,
+    waiters: Arc<Waiters>,
+}
+
+/// A batch on its way; resolves when its acks are satisfied or it is refused.
+#[derive(Debug)]
+pub struct Pending(Option<oneshot::Receiver<Result<Appended, AppendFailure>>>);
+
+impl Handle {
+    fn new(inner: Inner) -> Handle {
+        Handle(Arc::new(inner))
+    }
+
+    /// The topic's id.
+    pub fn topic_id(&self) -> Uuid {
+        self.0.topic_id
+    }
+
+    /// The partition's number.
+    pub fn partition(&self) -> i32 {
+        self.0.partition
+    }
+
+    /// Hands a batch to the partition; returns once it has its place in the order.
+    ///
+    /// Waits while the shard's inbox is full: this is the back-pressure that producers feel.
+    pub async fn submit(&self, batch: Batch, acks: Acks) -> Result<Pending, AppendFailure> {
+        let (reply, pending) = match acks {
+            Acks::None => (None, None),
+            Acks::Leader | Acks::All => {
+                let (reply, pending) = oneshot::channel();
+                (Some(reply), Some(pending))
+            }
+        };
+        let message = Message::Append {
+            slot: self.0.slot,
+            batch,
+            acks,
+            reply,
+        };
+        let sent = self.0.inbox.send(message).await;
+        sent.map_err(|_| AppendFailure::Stopping)?;
+        Ok(Pending(pending))
+    }
+
+    /// Appends a batch and waits for its acks, at most `within`.
+    pub async fn append(
+        &self,
+        batch: Batch,
+        acks: Acks,
+        within: Duration,
+    ) -> Result<Appended, AppendFailure> {
+        let answered = async { self.submit(batch, acks).await?.answer().await };
+        timeout(within, answered)
+            .await
+            .unwrap_or(Err(AppendFailure::TimedOut))
+    }
+
+    /// The read side of the log.
+    pub fn reader(&self) -> LogReader {
+        self.0.reader.clone()
+    }
+
+    /// The log as it is now.
+    pub fn view(&self) -> Arc<LogView> {
+        self.0.reader.view()
+    }
+
+    /// Has `wake` notified whenever the high watermark moves, until the result is dropped.
+    pub fn park(&self, wake: &Arc<Notify>) -> Parked {
+        self.0.waiters.park(wake)
+    }
+
+    /// Waits until the high watermark is at least `offset`.
+    pub async fn wait_for(&self, offset: Offset) {
+        let wake = Arc::new(Notify::new());
+        let _parked = self.park(&wake);
+        while self.view().high_watermark() < offset {
+            wake.notified().await;
+        }
+    }
+}
+
+impl Pending {
+    /// Waits for the answer. Never resolves well with acks=0, which has none.
+    pub async fn answer(self) -> Result<Appended, AppendFailure> {
+        match self.0 {
+            Some(answer) => answer.await.unwrap_or(Err(AppendFailure::Stopping)),
+            None => Err(AppendFailure::TimedOut),
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! The thread that owns the catalogue and carries out its changes, one after another.
+//!
+//! It may block: on the disk, and on the shards that open and drop logs for it. The last catalogue written
+//! is the truth; an image whose write failed is thrown away.
+
+use std::collections::HashSet;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use headrace_storage::data_dir::DataDir;
+use headrace_storage::{LogConfig, LogIdentity, LogReader};
+use tokio::sync::{mpsc, oneshot};
+use tracing::{info, warn};
+use uuid::Uuid;
+
+use super::registry::{ChangeFailure, LoadError, NewTopic, Topic, Topics};
+use super::shard::{Message, Open, OpenFailure, Slot, answer};
+use super::{Handle, Inner, Waiters};
+use crate::controller::image::{Image, TopicRecord};
+use crate::topic_config::TopicConfig;
+
+/// The file with the catalogue, in the data directory.
+const CATALOGUE: &str = "catalogue";
+
+/// Where an answer goes.
+type Reply<T> = oneshot::Sender<Result<T, ChangeFailure>>;
+
+/// What the owner is asked to do.
+#[derive(Debug)]
+pub(super) enum Change {
+    Create {
+        topic: NewTopic,
+        reply: Reply<Arc<Topic>>,
+    },
+    Validate {
+        topic: NewTopic,
+        reply: Reply<TopicConfig>,
+    },
+    Delete {
+        id: Uuid,
+        reply: Reply<()>,
+    },
+    TakeProducerIds {
+        reply: Reply<Range<i64>>,
+    },
+    Stop {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// A log that a shard was asked to open.
+struct Opening {
+    partition: i32,
+    slot: Slot,
+    inbox: mpsc::Sender<Message>,
+    waiters: Arc<Waiters>,
+    answer: oneshot::Receiver<Result<LogReader, OpenFailure>>,
+}
+
+/// The state of the thread.
+pub(super) struct Owner {
+    data: Arc<DataDir>,
+    shards: Vec<mpsc::Sender<Message>>,
+    image: Image,
+    /// What readers see; written here only.
+    topics: Arc<ArcSwap<Topics>>,
+    next_slot: u64,
+}
+
+impl Owner {
+    pub(super) fn new(
+        data: Arc<DataDir>,
+        shards: Vec<mpsc::Sender<Message>>,
+        topics: Arc<ArcSwap<Topics>>,
+    ) -> Owner {
+        Owner {
+            data,
+            shards,
+            image: Image::default(),
+            topics,
+            next_slot: 0,
+        }
+    }
+
+    /// Reads the catalogue, removes what it does not name, opens what it names.
+    pub(super) fn load(&mut self) -> Result<(), LoadError> {
+        let logs = self.data.logs()?;
+        let Some(bytes) = self.data.read_file(CATALOGUE)? else {
+            return if logs.is_empty() {
+                Ok(())
+            } else {
+                Err(LoadError::CatalogueMissing(logs.len()))
+            };
+        };
+        self.image = Image::decode(&bytes)?;
+        let mut found: HashSet<_> = logs.into_iter().collect();
+        let mut opening = Vec::new();
+        for topic in self.image.topics().cloned().collect::<Vec<_>>() {
+            for partition in 0..topic.partitions {
+                if !found.remove(&(topic.id, partition)) {
+                    let dir = self.data.log_dir(topic.id, partition);
+                    let (topic, dir) = (topic.name, dir.display().to_string());
+                    return Err(LoadError::LogMissing {
+                        topic,
+                        partition,
+                        dir,
+                    });
+                }
+            }
+            let config = TopicConfig::parse(&topic.overrides).expect("checked by decode");
+            let logs = self.start_opening(&topic, &config);
+            opening.push((topic, config, logs));
+        }
+        for (id, partition) in found {
+            info!(%id, partition, "a log that no topic names is removed");
+            self.data.remove_log(id, partition)?;
+        }
+        let mut topics = Topics::default();
+        for (record, config, logs) in opening {
+            let name = Arc::clone(&record.name);
+            let partitions =
+                finish_opening(record.id, logs).map_err(|(partition, reason)| LoadError::Log {
+                    topic: name,
+                    partition,
+                    reason,
+                })?;
+            topics.insert(Arc::new(publishable(record, config, partitions)));
+        }
+        self.topics.store(Arc::new(topics));
+        Ok(())
+    }
+
+    /// The thread: until it is told to stop, or nobody can ask any more.
+    pub(super) fn run(mut self, mut inbox: mpsc::Receiver<Change>) {
+        while let Some(change) = inbox.blocking_recv() {
+            match change {
+                Change::Create { topic, reply } => answer(reply, self.create(topic)),
+                Change::Validate { topic, reply } => answer(reply, self.check(&topic)),
+                Change::Delete { id, reply } => answer(reply, self.delete(id)),
+                Change::TakeProducerIds { reply } => answer(reply, self.take_producer_ids()),
+                Change::Stop { reply } => return answer(reply, ()),
+            }
+        }
+    }
+
+    fn check(&self, topic: &NewTopic) -> Result<TopicConfig, ChangeFailure> {
+        Ok(self
+            .image
+            .check(&topic.name, topic.partitions, &topic.overrides)?)
+    }
+
+    fn create(&mut self, topic: NewTopic) -> Result<Arc<Topic>, ChangeFailure> {
+        let config = self.check(&topic)?;
+        let NewTopic {
+            name,
+            partitions,
+            overrides,
+        } = topic;
+        let record = TopicRecord {
+            id: Uuid::new_v4(),
+            name,
+            partitions,
+            overrides,
+        };
+        let logs = self.start_opening(&record, &config);
+        let handles = finish_opening(record.id, logs).map_err(|(partition, reason)| {
+            warn!(topic = %record.name, partition, %reason, "topic is not created");
+            self.remove_logs(record.id, record.partitions);
+            ChangeFailure::Disk(reason.to_string())
+        })?;
+        let mut image = self.image.clone();
+        image.insert(record.clone());
+        if let Err(failed) = self.write(image) {
+            drop_logs(&handles);
+            self.remove_logs(record.id, record.partitions);
+            return Err(failed);
+        }
+        info!(topic = %record.name, id = %record.id, partitions, "topic is created");
+        let topic = Arc::new(publishable(record, config, handles));
+        let mut topics = Topics::clone(&self.topics.load());
+        topics.insert(Arc::clone(&topic));
+        self.topics.store(Arc::new(topics));
+        Ok(topic)
+    }
+
+    fn delete(&mut self, id: Uuid) -> Result<(), ChangeFailure> {
+        let mut image = self.image.clone();
+        let record = image.remove(id).ok_or(ChangeFailure::Unknown)?;
+        self.write(image)?;
+        let mut topics = Topics::clone(&self.topics.load());
+        let topic = topics.remove(id);
+        self.topics.store(Arc::new(topics));
+        drop_logs(topic.as_ref().map_or(&[], |topic| &topic.partitions));
+        self.remove_logs(id, record.partitions);
+        info!(topic = %record.name, %id, "topic is deleted");
+        Ok(())
+    }
+
+    fn take_producer_ids(&mut self) -> Result<Range<i64>, ChangeFailure> {
+        let mut image = self.image.clone();
+        let block = image.take_producer_ids();
+        self.write(image)?;
+        Ok(block)
+    }
+
+    /// Makes the image durable; only then it is the truth.
+    fn write(&mut self, image: Image) -> Result<(), ChangeFailure> {
+        if let Err(failed) = self.data.write_file(CATALOGUE, &image.encode()) {
+            warn!(%failed, "catalogue is not written");
+            return Err(ChangeFailure::Disk(failed.to_string()));
+        }
+        self.image = image;
+        Ok(())
+    }
+
+    /// Removes directories; what stays behind is removed by the next start.
+    fn remove_logs(&self, id: Uuid, partitions: i32) {
+        for partition in 0..partitions {
+            if let Err(failed) = self.data.remove_log(id, partition) {
+                warn!(%failed, "directory of a deleted partition is not removed");
+            }
+        }
+    }
+
+    /// Asks the shards to open all partitions of a topic, side by side.
+    fn start_opening(&mut self, topic: &TopicRecord, config: &TopicConfig) -> Vec<Opening> {
+        (0..topic.partitions)
+            .map(|partition| self.start_opening_one(topic.id, partition, config))
+            .collect()
+    }
+
+    fn start_opening_one(
+        &mut self,
+        topic_id: Uuid,
+        partition: i32,
+        config: &TopicConfig,
+    ) -> Opening {
+        let slot = Slot(self.next_slot);
+        self.next_slot += 1;
+        let shards = u64::try_from(self.shards.len()).expect("few threads");
+        let shard = usize::try_from(slot.0 % shards).expect("below the number of threads");
+        let inbox = self.shards[shard].clone();
+        let waiters = Arc::new(Waiters::default());
+        let (reply, answer) = oneshot::channel();
+        let open = Open {
+            slot,
+            dir: self.data.log_dir(topic_id, partition),
+            identity: LogIdentity {
+                cluster_id: self.data.cluster_id(),
+                topic_id,
+                partition,
+            },
+            config: log_config(config),
+            log_append_time: config.log_append_time,
+            waiters: Arc::clone(&waiters),
+            reply,
+        };
+        // a shard that is gone drops the message and with it `reply`: seen when the answer is awaited
+        drop(inbox.blocking_send(Message::Open(Box::new(open))));
+        Opening {
+            partition,
+            slot,
+            inbox,
+            waiters,
+            answer,
+        }
+    }
+}
+
+/// Waits for all partitions; if one fails, those that opened are dropped again.
+fn finish_opening(topic_id: Uuid, logs: Vec<Opening>) -> Result<Vec<Handle>, (i32, OpenFailure)> {
+    let mut handles = Vec::with_capacity(logs.len());
+    let mut failed = None;
+    for opening in logs {
+        let Opening {
+            partition,
+            slot,
+            inbox,
+            waiters,
+            answer,
+        } = opening;
+        match answer.blocking_recv().unwrap_or(Err(OpenFailure::Stopped)) {
+            Ok(reader) => {
+                let inner = Inner {
+                    topic_id,
+                    partition,
+                    slot,
+                    inbox,
+                    reader,
+                    waiters,
+                };
+                handles.push(Handle::new(inner));
+            }
+            Err(reason) => failed = failed.or(Some((partition, reason))),
+        }
+    }
+    match failed {
+        None => Ok(handles),
+        Some(failed) => {
+            drop_logs(&handles);
+            Err(failed)
+        }
+    }
+}
+
+/// Has the shards forget logs, and waits until no thread writes to them.
+fn drop_logs(handles: &[Handle]) {
+    let ask = |handle: &Handle| {
+        let (reply, answer) = oneshot::channel();
+        let slot = handle.0.slot;
+        drop(handle.0.inbox.blocking_send(Message::Drop { slot, reply }));
+        answer
+    };
+    let answers: Vec<_> = handles.iter().map(ask).collect();
+    for answer in answers {
+        drop(answer.blocking_recv());
+    }
+}
+
+fn publishable(record: TopicRecord, config: TopicConfig, partitions: Vec<Handle>) -> Topic {
+    let TopicRecord {
+        id,
+        name,
+        overrides,
+        ..
+    } = record;
+    Topic {
+        id,
+        name,
+        overrides,
+        config,
+        partitions,
+    }
+}
+
+fn log_config(config: &TopicConfig) -> LogConfig {
+    LogConfig {
+        segment_bytes_max: u64::try_from(config.segment_bytes_max).unwrap_or(u64::MAX),
+        segment_age_ms_max: i64::try_from(config.segment_age_max.as_millis()).unwrap_or(i64::MAX),
+        ..LogConfig::default()
+    }
+}

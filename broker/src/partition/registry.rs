@@ -1,0 +1,298 @@
+//! Which topics exist and how to reach their partitions.
+//!
+//! Readers take the immutable [`Topics`] and never wait. Changes go one after another through a thread of
+//! their own, `controller`, which owns the catalogue: a change is durable before it is visible, and visible
+//! before it is answered.
+//!
+//! ```text
+//! create: open the logs (directories durable) -> catalogue durable -> visible -> answer
+//! delete: catalogue durable -> gone from view -> logs dropped -> directories removed -> answer
+//! ```
+//! A crash in between leaves directories that no topic names; the next start removes them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use headrace_storage::WriteError;
+use headrace_storage::data_dir::{DataDir, DataDirError};
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::Handle;
+use super::owner::{Change, Owner};
+use super::shard::{self, Message, OpenFailure};
+use super::syncer::Syncer;
+use crate::clock::Clock;
+use crate::controller::image::{ImageError, TopicRefused};
+use crate::controller::topic_name;
+use crate::topic_config::{Overrides, TopicConfig};
+
+/// Changes that wait for the owner's thread; requests beyond that wait in their connections.
+const CHANGES_MAX: usize = 64;
+
+/// Partitions of `__consumer_offsets`. Kafka has 50 to spread groups over many brokers; one broker needs
+/// about as many as it may have cores busy with commits, and each costs a log.
+pub const CONSUMER_OFFSETS_PARTITIONS: i32 = 8;
+
+/// One topic, as readers see it.
+#[derive(Debug)]
+pub struct Topic {
+    /// Its id, unique for ever.
+    pub id: Uuid,
+    /// Its name.
+    pub name: Arc<str>,
+    /// What was set when it was made.
+    pub overrides: Overrides,
+    /// Its settings, parsed.
+    pub config: TopicConfig,
+    /// Its partitions; the place is the number.
+    pub partitions: Vec<Handle>,
+}
+
+impl Topic {
+    /// The handle of a partition by its number on the wire.
+    pub fn partition(&self, number: i32) -> Option<&Handle> {
+        self.partitions.get(usize::try_from(number).ok()?)
+    }
+
+    /// Whether only the broker itself writes to it.
+    pub fn is_internal(&self) -> bool {
+        topic_name::is_internal(&self.name)
+    }
+}
+
+/// All topics at one moment; never changes.
+#[derive(Debug, Default, Clone)]
+pub struct Topics {
+    by_name: BTreeMap<Arc<str>, Arc<Topic>>,
+    by_id: HashMap<Uuid, Arc<Topic>>,
+}
+
+impl Topics {
+    /// The topic of this name.
+    pub fn by_name(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.by_name.get(name)
+    }
+
+    /// The topic with this id.
+    pub fn by_id(&self, id: Uuid) -> Option<&Arc<Topic>> {
+        self.by_id.get(&id)
+    }
+
+    /// All topics in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Topic>> {
+        self.by_name.values()
+    }
+
+    pub(super) fn insert(&mut self, topic: Arc<Topic>) {
+        self.by_id.insert(topic.id, Arc::clone(&topic));
+        self.by_name.insert(Arc::clone(&topic.name), topic);
+    }
+
+    pub(super) fn remove(&mut self, id: Uuid) -> Option<Arc<Topic>> {
+        let topic = self.by_id.remove(&id)?;
+        self.by_name.remove(&topic.name);
+        Some(topic)
+    }
+}
+
+/// A topic to make.
+#[derive(Debug, Clone)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: Arc<str>,
+    /// How many partitions.
+    pub partitions: i32,
+    /// Its settings, as the client wrote them.
+    pub overrides: Overrides,
+}
+
+/// Why a change was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ChangeFailure {
+    /// The topic cannot be made.
+    #[error(transparent)]
+    Refused(#[from] TopicRefused),
+    /// There is no such topic.
+    #[error("unknown topic")]
+    Unknown,
+    /// The disk failed; the text says how.
+    #[error("{0}")]
+    Disk(String),
+    /// The broker is stopping.
+    #[error("the broker is stopping")]
+    Stopping,
+}
+
+/// Why the topics of a data directory cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The directory or the catalogue cannot be read.
+    #[error(transparent)]
+    DataDir(#[from] DataDirError),
+    /// The catalogue makes no sense.
+    #[error("{0}; the data directory is left as it is")]
+    Catalogue(#[from] ImageError),
+    /// There are logs, but no catalogue that names them.
+    #[error("the data directory has {0} logs but no catalogue; it is left as it is")]
+    CatalogueMissing(usize),
+    /// The catalogue names a partition whose directory is gone.
+    #[error("partition {partition} of topic {topic} has no directory {dir}")]
+    LogMissing {
+        /// The topic's name.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+        /// Where it should be.
+        dir: String,
+    },
+    /// A log cannot be opened.
+    #[error("partition {partition} of topic {topic}: {reason}")]
+    Log {
+        /// The topic's name.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+        /// Why.
+        reason: OpenFailure,
+    },
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
+/// Topics, their partitions and the threads below them.
+#[derive(Debug)]
+pub struct Registry {
+    topics: Arc<ArcSwap<Topics>>,
+    changes: mpsc::Sender<Change>,
+    shards: Vec<mpsc::Sender<Message>>,
+}
+
+impl Registry {
+    /// Starts the threads and opens every log of the catalogue; returns when all can be used. Blocks.
+    pub fn open(
+        data: Arc<DataDir>,
+        clock: &Arc<dyn Clock>,
+        shard_count: usize,
+    ) -> Result<Registry, LoadError> {
+        let syncer = Syncer::start()?;
+        let shards = (0..shard_count.max(1))
+            .map(|number| shard::start(number, data.disk(), Arc::clone(clock), syncer.clone()))
+            .collect::<Result<Vec<_>, _>>()?;
+        let topics = Arc::new(ArcSwap::from_pointee(Topics::default()));
+        let mut owner = Owner::new(data, shards.clone(), Arc::clone(&topics));
+        owner.load()?;
+        let (changes, inbox) = mpsc::channel(CHANGES_MAX);
+        std::thread::Builder::new()
+            .name("controller".to_owned())
+            .spawn(move || owner.run(inbox))?;
+        Ok(Registry {
+            topics,
+            changes,
+            shards,
+        })
+    }
+
+    /// The topics as they are now.
+    pub fn topics(&self) -> Arc<Topics> {
+        self.topics.load_full()
+    }
+
+    /// The topic of this name.
+    pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.topics.load().by_name(name).cloned()
+    }
+
+    /// The topic with this id.
+    pub fn topic_by_id(&self, id: Uuid) -> Option<Arc<Topic>> {
+        self.topics.load().by_id(id).cloned()
+    }
+
+    /// A partition by topic name and number.
+    pub fn partition(&self, name: &str, partition: i32) -> Option<Handle> {
+        self.topic(name)?.partition(partition).cloned()
+    }
+
+    /// Makes a topic; it is durable and usable when this returns.
+    pub async fn create(&self, topic: NewTopic) -> Result<Arc<Topic>, ChangeFailure> {
+        self.change(|reply| Change::Create { topic, reply }).await
+    }
+
+    /// Checks whether a topic could be made, and makes nothing.
+    pub async fn validate(&self, topic: NewTopic) -> Result<TopicConfig, ChangeFailure> {
+        self.change(|reply| Change::Validate { topic, reply }).await
+    }
+
+    /// Deletes a topic and its data; it is gone for good when this returns.
+    pub async fn delete(&self, id: Uuid) -> Result<(), ChangeFailure> {
+        self.change(|reply| Change::Delete { id, reply }).await
+    }
+
+    /// Takes a block of producer ids that nobody else gets, also after a crash.
+    pub async fn take_producer_ids(&self) -> Result<Range<i64>, ChangeFailure> {
+        self.change(|reply| Change::TakeProducerIds { reply }).await
+    }
+
+    /// The topic with the groups' offsets, made if it is not there yet.
+    pub async fn consumer_offsets(&self) -> Result<Arc<Topic>, ChangeFailure> {
+        let name = topic_name::CONSUMER_OFFSETS;
+        if let Some(topic) = self.topic(name) {
+            return Ok(topic);
+        }
+        let text = |text: &str| text.to_owned();
+        let overrides = Overrides::from([
+            (text("cleanup.policy"), text("compact")),
+            // Kafka's, so that compaction and loading deal with small files
+            (text("segment.bytes"), text("104857600")),
+        ]);
+        let partitions = CONSUMER_OFFSETS_PARTITIONS;
+        let made = self
+            .create(NewTopic {
+                name: name.into(),
+                partitions,
+                overrides,
+            })
+            .await;
+        match made {
+            // someone else was faster
+            Err(ChangeFailure::Refused(TopicRefused::Exists(_))) => {
+                self.topic(name).ok_or(ChangeFailure::Unknown)
+            }
+            other => other,
+        }
+    }
+
+    async fn change<T>(
+        &self,
+        change: impl FnOnce(oneshot::Sender<Result<T, ChangeFailure>>) -> Change,
+    ) -> Result<T, ChangeFailure> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.changes.send(change(reply)).await;
+        sent.map_err(|_| ChangeFailure::Stopping)?;
+        answer.await.unwrap_or(Err(ChangeFailure::Stopping))
+    }
+
+    /// Stops taking changes and appends, makes everything durable and closes all logs.
+    pub async fn close(&self) -> Result<(), WriteError> {
+        // first the owner, so that no log is opened behind the shards' backs
+        let (reply, answer) = oneshot::channel();
+        if self.changes.send(Change::Stop { reply }).await.is_ok() {
+            drop(answer.await);
+        }
+        let mut stopping = Vec::with_capacity(self.shards.len());
+        for shard in &self.shards {
+            let (reply, answer) = oneshot::channel();
+            if shard.send(Message::Stop { reply }).await.is_ok() {
+                stopping.push(answer);
+            }
+        }
+        let mut result = Ok(());
+        for answer in stopping {
+            result = result.and(answer.await.unwrap_or(Ok(())));
+        }
+        result
+    }
+}
