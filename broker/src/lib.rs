@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod controller;
+pub mod coordinator;
 pub mod partition;
 pub mod topic_config;
