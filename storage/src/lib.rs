@@ -14,9 +14,11 @@
 
 pub mod data_dir;
 pub mod fs;
+mod index;
 pub mod log;
 mod position;
 pub mod record;
+mod segment;
 
 pub use log::{
     AppendError, Entry, Log, LogConfig, LogIdentity, LogReader, LogView, OpenError, ReadError,

@@ -1,245 +1,114 @@
-//! The log of one partition: signatures first, kept in memory until the segment files land.
+//! The log of one partition: one writer that stages, writes and syncs; any number of readers.
+//!
+//! ```text
+//!   append          write            SyncPoint::run (worker)      synced
+//!   staged  ----->  page cache ----> disk, then the hint  ----->  flushed
+//!                   '-- seen by readers (LogView)
+//! ```
+//!
+//! - Order of positions: `log_start <= last_stable <= high_watermark <= log_end`, `flushed <= log_end`.
+//! - All that is staged goes out in one vectored write; one sync is outstanding at a time, and what
+//!   arrives meanwhile forms the next round (group commit).
+//! - **At most 4 MiB are written and not synced, or one batch where a batch is larger**, and a new
+//!   segment is begun only when the one before is synced with its ROLL. Recovery rests on both. So
+//!   [`Log::write`] may leave entries staged; [`Log::synced`] goes on with them.
+//! - The first failed write or sync closes the log to writes until it is opened anew; reads go on.
+//!
+//! Reading is in `view`, opening in `recovery`, the sync round in `sync`.
 
-use std::io;
+mod config;
+mod entry;
+pub(crate) mod epochs;
+mod error;
+pub(crate) mod hint;
+mod recovery;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
-use thiserror::Error;
-use uuid::Uuid;
+
+pub use config::{LogConfig, LogIdentity};
+pub use entry::Entry;
+pub use error::{AppendError, OpenError, ReadError, WriteError};
+pub use sync::{SyncDone, SyncPoint};
+pub use view::{LogReader, LogView};
 
 use crate::fs::{Disk, read_atomic, write_atomic};
+use crate::index::file::Summary;
+use crate::index::{IndexBuilder, NO_TIMESTAMP};
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
-use crate::record::{Batch, BatchHeader};
+use crate::record::BatchHeader;
+use crate::segment::format::{
+    Control, ControlFrame, Seed, SegmentHeader, as_u64, crc_field, write_control,
+};
+use crate::segment::reader::{SealedFile, Segment};
+use crate::segment::writer::{Start, Writer};
+use crate::segment::{Tail, file_name, index_name};
+use entry::{NextSegment, Queue, Staged, StagedFrame};
+use epochs::{EpochRun, EpochRuns};
+use hint::{Hint, HintFile};
+use sync::Seal;
 
-/// Whose log it is; written into every segment's header.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogIdentity {
-    /// The cluster.
-    pub cluster_id: Uuid,
-    /// The topic, by id: names change.
-    pub topic_id: Uuid,
-    /// The partition.
-    pub partition: i32,
-}
-
-/// Sizes and ages of one log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LogConfig {
-    /// A segment is rolled before it grows beyond this.
-    pub segment_bytes_max: u64,
-    /// A segment is rolled when it is older than this, in milliseconds.
-    pub segment_age_ms_max: i64,
-    /// The offset and time indexes get an entry about every so many bytes.
-    pub index_interval_bytes: u64,
-}
-
-impl Default for LogConfig {
-    fn default() -> LogConfig {
-        LogConfig {
-            segment_bytes_max: 1 << 30,
-            segment_age_ms_max: 7 * 24 * 3_600_000,
-            index_interval_bytes: 4096,
-        }
-    }
-}
-
-/// What can be appended.
-#[derive(Clone, Debug)]
-pub enum Entry {
-    /// Data, stamped with the log's next offset and its epoch.
-    Batch(Batch),
-    /// The first entry of a leader's term.
-    NoOp {
-        /// The term, above the log's epoch.
-        term: LeaderEpoch,
-    },
-    /// Ends the segment.
-    Roll {
-        /// The leader's clock, milliseconds since 1970: the age of the next segment counts from it.
-        at_ms: i64,
-    },
-}
-
-/// Why a log cannot be opened.
-#[derive(Debug, Error)]
-pub enum OpenError {
-    /// The disk failed.
-    #[error("cannot {operation} {path}: {source}")]
-    Io {
-        /// What was tried.
-        operation: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The disk's error.
-        source: io::Error,
-    },
-    /// Bytes that were durable are not what was written; nothing was changed.
-    #[error("log is corrupt: {file} at byte {position}: {reason}")]
-    Corrupt {
-        /// The file.
-        file: PathBuf,
-        /// Where in it.
-        position: u64,
-        /// What does not fit.
-        reason: String,
-    },
-}
-
-/// Why an entry was not taken.
-#[derive(Debug, Error, Clone)]
-pub enum AppendError {
-    /// An earlier write failed.
-    #[error(transparent)]
-    Closed(#[from] WriteError),
-    /// The caller stamped a wrong offset or epoch: its view of the log is not the log.
-    #[error(
-        "entry at offset {offset}, epoch {epoch} does not continue the log at offset {log_end}, epoch {log_epoch}"
-    )]
-    Discontinuous {
-        /// The entry's offset.
-        offset: Offset,
-        /// The entry's epoch.
-        epoch: LeaderEpoch,
-        /// The log's next offset.
-        log_end: Offset,
-        /// The log's epoch.
-        log_epoch: LeaderEpoch,
-    },
-}
-
-/// The failure that closed a log to writes.
-#[derive(Debug, Error, Clone)]
-#[error("log is closed to writes: cannot {operation} {path}: {source}")]
-pub struct WriteError {
-    /// What was tried.
-    pub operation: &'static str,
-    /// On what.
-    pub path: PathBuf,
-    /// The disk's error.
-    #[source]
-    pub source: Arc<io::Error>,
-}
-
-/// Why a read failed.
-#[derive(Debug, Error)]
-pub enum ReadError {
-    /// The offset lies outside the log.
-    #[error("offset {offset} is outside the log ({log_start} to {log_end})")]
-    OutOfRange {
-        /// The offset asked for.
-        offset: Offset,
-        /// The first offset there is.
-        log_start: Offset,
-        /// The offset after the last.
-        log_end: Offset,
-    },
-    /// The disk failed.
-    #[error("cannot read {path}: {source}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// The disk's error.
-        source: io::Error,
-    },
-    /// The bytes are not what was written.
-    #[error("{file} is corrupt at byte {position}: {reason}")]
-    Corrupt {
-        /// The file.
-        file: PathBuf,
-        /// Where in it.
-        position: u64,
-        /// What does not fit.
-        reason: String,
-    },
-}
+/// The most that is written and not synced, unless a single batch is larger (replication.md, recovery 1).
+pub(crate) const GROUP_BYTES_MAX: u64 = 4 << 20;
 
 /// The write side of one partition's log; owned by one thread.
 #[derive(Debug)]
 pub struct Log {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
+    identity: LogIdentity,
+    config: LogConfig,
+    hint: Arc<HintFile>,
     shared: Arc<ArcSwap<LogView>>,
-    staged: Vec<Batch>,
-    next_offset: Offset,
-    flushed: Offset,
-    index: EntryIndex,
-    epoch: LeaderEpoch,
-}
-
-/// Gives the current view; cheap to clone, usable from any thread.
-#[derive(Clone, Debug)]
-pub struct LogReader {
-    shared: Arc<ArcSwap<LogView>>,
-}
-
-impl LogReader {
-    /// The log as it is now.
-    pub fn view(&self) -> Arc<LogView> {
-        self.shared.load_full()
-    }
-}
-
-/// The log at one moment; never changes.
-#[derive(Clone, Debug)]
-pub struct LogView {
-    batches: Vec<Batch>,
+    queue: Queue,
+    /// The end of what is written: what readers see.
+    written: Tail,
+    /// The end of what is known durable; moved by `synced`.
+    flushed: Tail,
+    /// Written after `flushed`.
+    unsynced_bytes: u64,
+    /// The file being written; `None` until the first write after the start or a sealed ROLL.
+    active: Option<Active>,
+    /// What the next segment's header will say.
+    next: NextSegment,
+    sealed: Arc<Vec<Segment>>,
+    sealed_bytes: u64,
+    epochs: EpochRuns,
     high_watermark: Offset,
-    log_end: Offset,
-    epoch: LeaderEpoch,
+    /// Whether a file was made whose name is not synced.
+    names_unsynced: bool,
+    sync_outstanding: bool,
+    closed: Option<WriteError>,
 }
 
-/// What is written and not yet synced.
+/// The active segment and what its summary will need.
 #[derive(Debug)]
-pub struct SyncPoint {
-    offset: Offset,
-}
-
-/// The outcome of [`SyncPoint::run`], for [`Log::synced`].
-#[derive(Debug)]
-pub struct SyncDone {
-    offset: Offset,
-}
-
-impl SyncPoint {
-    /// Syncs; blocks, so it runs on a worker thread.
-    pub fn run(self) -> SyncDone {
-        SyncDone {
-            offset: self.offset,
-        }
-    }
+struct Active {
+    writer: Writer,
+    path: Arc<Path>,
+    runs: Vec<EpochRun>,
+    /// Where its ROLL lies, once written: nothing follows until that is synced.
+    rolled: Option<u64>,
 }
 
 impl Log {
-    /// Creates or recovers the log in `dir`.
+    /// Creates the log in `dir`, or recovers it by the four rules of `recovery`.
+    ///
+    /// When this returns everything readers see is durable. The high watermark starts at the hint.
     pub fn open(
         disk: Arc<dyn Disk>,
         dir: &Path,
-        _identity: LogIdentity,
-        _config: LogConfig,
+        identity: LogIdentity,
+        config: LogConfig,
     ) -> Result<Log, OpenError> {
-        disk.create_dir_all(dir).map_err(|source| OpenError::Io {
-            operation: "create",
-            path: dir.to_path_buf(),
-            source,
-        })?;
-        let view = LogView {
-            batches: Vec::new(),
-            high_watermark: Offset(0),
-            log_end: Offset(0),
-            epoch: LeaderEpoch(0),
-        };
-        Ok(Log {
-            disk,
-            dir: dir.to_path_buf(),
-            shared: Arc::new(ArcSwap::from_pointee(view)),
-            staged: Vec::new(),
-            next_offset: Offset(0),
-            flushed: Offset(0),
-            index: EntryIndex(0),
-            epoch: LeaderEpoch(0),
-        })
+        recovery::open(disk, dir, identity, config)
     }
 
     /// A handle for readers.
@@ -251,111 +120,365 @@ impl Log {
 
     /// The first offset there is.
     pub fn log_start(&self) -> Offset {
-        Offset(0)
+        self.written.log_start
     }
 
     /// The offset after the last one written.
     pub fn log_end(&self) -> Offset {
-        self.shared.load().log_end
+        self.written.offset
     }
 
     /// The offset after the last one staged: what the next batch is stamped with.
     pub fn next_offset(&self) -> Offset {
-        self.next_offset
+        self.queue.tail.offset
     }
 
     /// Everything below is durable.
     pub fn flushed(&self) -> Offset {
-        self.flushed
+        self.flushed.offset
+    }
+
+    /// The last durable entry.
+    pub fn flushed_index(&self) -> EntryIndex {
+        self.flushed.index
     }
 
     /// The index of the last entry staged.
     pub fn last_index(&self) -> EntryIndex {
-        self.index
+        self.queue.tail.index
     }
 
-    /// The epoch of the last entry staged.
+    /// The epoch of the last entry staged: what the next batch is stamped with.
     pub fn epoch(&self) -> LeaderEpoch {
-        self.epoch
+        self.queue.tail.epoch
     }
 
-    /// Stages an entry.
-    pub fn append(&mut self, entry: Entry) -> Result<EntryIndex, AppendError> {
-        match entry {
-            Entry::Batch(batch) => {
-                if batch.base_offset() != self.next_offset || batch.header().epoch != self.epoch {
-                    return Err(AppendError::Discontinuous {
-                        offset: batch.base_offset(),
-                        epoch: batch.header().epoch,
-                        log_end: self.next_offset,
-                        log_epoch: self.epoch,
-                    });
-                }
-                self.next_offset = batch.last_offset().plus(1);
-                self.staged.push(batch);
-            }
-            Entry::NoOp { term } => self.epoch = term,
-            Entry::Roll { .. } => {}
-        }
-        self.index = self.index.next();
-        Ok(self.index)
-    }
-
-    /// Whether entries are staged that [`Log::write`] has not written.
+    /// Whether entries are staged that are not written yet (see [`Log::write`]).
     pub fn has_staged(&self) -> bool {
-        !self.staged.is_empty()
+        !self.queue.entries.is_empty()
     }
 
-    /// Writes what is staged, as far as the bound on unsynced bytes (4 MiB or one batch) and a roll that
-    /// waits for its sync allow; the rest follows at the next call after [`Log::synced`]. Returns the log end.
+    /// Why the log is closed to writes.
+    pub fn write_error(&self) -> Option<&WriteError> {
+        self.closed.as_ref()
+    }
+
+    /// Stages an entry and gives its index. Nothing is written, nothing copied.
+    pub fn append(&mut self, entry: Entry) -> Result<EntryIndex, AppendError> {
+        if let Some(error) = &self.closed {
+            return Err(error.clone().into());
+        }
+        let tail = self.queue.tail;
+        let (offset, epoch) = match &entry {
+            Entry::Batch(batch) => (batch.base_offset(), batch.header().epoch),
+            Entry::NoOp { term } => (tail.offset, (*term).max(tail.epoch)),
+            _ => (tail.offset, tail.epoch),
+        };
+        let continues = match &entry {
+            Entry::Batch(_) => offset == tail.offset && epoch == tail.epoch,
+            Entry::NoOp { term } => *term >= tail.epoch,
+            Entry::LogStart { offset } => *offset <= tail.offset,
+            Entry::Roll { .. } | Entry::Membership { .. } => true,
+        };
+        if !continues {
+            let (log_end, log_epoch) = (tail.offset, tail.epoch);
+            return Err(AppendError::Discontinuous {
+                offset,
+                epoch,
+                log_end,
+                log_epoch,
+            });
+        }
+        let identity = self.identity;
+        let seed = |base_index| Seed::new(&identity, base_index);
+        match entry {
+            Entry::Batch(batch) => self.queue.push_batch(batch),
+            Entry::NoOp { .. } => self.queue.push_control(epoch, Control::NoOp, seed),
+            Entry::Roll { at_ms } => self
+                .queue
+                .push_control(epoch, Control::Roll { at_ms }, seed),
+            Entry::LogStart { offset } => {
+                self.queue
+                    .push_control(epoch, Control::LogStart(offset), seed);
+            }
+            Entry::Membership { content } => {
+                self.queue
+                    .push_control(epoch, Control::Membership(content), seed);
+            }
+        }
+        Ok(self.queue.tail.index)
+    }
+
+    /// Writes what is staged in one vectored write, and returns the new log end.
+    ///
+    /// Entries stay staged where the bound on unsynced bytes or a ROLL that waits for its sync hold them
+    /// back; [`Log::synced`] writes them. The caller then finds the new end in [`Log::log_end`].
     pub fn write(&mut self) -> Result<Offset, WriteError> {
-        let mut view = LogView::clone(&self.shared.load());
-        view.batches.append(&mut self.staged);
-        view.log_end = self.next_offset;
-        view.epoch = self.epoch;
-        self.shared.store(Arc::new(view));
-        Ok(self.next_offset)
+        if let Some(error) = &self.closed {
+            return Err(error.clone());
+        }
+        let waits = self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.rolled.is_some());
+        let room_bytes = GROUP_BYTES_MAX.saturating_sub(self.unsynced_bytes);
+        let (count, bytes) = self.queue.group(room_bytes, self.unsynced_bytes == 0);
+        if count == 0 || waits {
+            return Ok(self.written.offset);
+        }
+        if let Err(error) = self.write_group(count, bytes) {
+            self.closed = Some(error.clone());
+            return Err(error);
+        }
+        self.publish();
+        Ok(self.written.offset)
     }
 
-    /// What is written and not synced; `None` if clean or one sync is outstanding.
+    fn write_group(&mut self, count: usize, bytes: u64) -> Result<(), WriteError> {
+        let mut header = Vec::new();
+        let mut active = match self.active.take() {
+            Some(active) => active,
+            None => self.begin_segment(&mut header)?,
+        };
+        let mut slices = Vec::with_capacity(2 * count + 1);
+        slices.push(IoSlice::new(&header));
+        for staged in self.queue.entries.iter().take(count) {
+            match &staged.frame {
+                StagedFrame::Batch(batch) => slices.extend(batch.parts().map(IoSlice::new)),
+                StagedFrame::Control(frame) | StagedFrame::Roll { frame, .. } => {
+                    slices.push(IoSlice::new(frame));
+                }
+            }
+        }
+        let len = bytes + as_u64(header.len());
+        let mut position = active.writer.position + as_u64(header.len());
+        active
+            .writer
+            .write(&mut slices, len, self.config.segment_bytes_max)
+            .map_err(WriteError::new("write", &active.writer.path))?;
+        self.unsynced_bytes += len;
+        drop(slices);
+        for staged in self.queue.entries.drain(..count) {
+            note_written(
+                &mut active,
+                &mut self.next,
+                &mut self.epochs,
+                &self.written,
+                &staged,
+                position,
+            );
+            position += staged.size_bytes();
+            self.written = staged.after;
+        }
+        self.active = Some(active);
+        Ok(())
+    }
+
+    /// Makes the next segment's file and its header frame (written with the first group).
+    fn begin_segment(&mut self, header: &mut Vec<u8>) -> Result<Active, WriteError> {
+        let (base_offset, base_index) = (self.written.offset, self.written.index.next());
+        let path = self.dir.join(file_name(base_offset, base_index));
+        let seed = Seed::new(&self.identity, base_index);
+        let segment = SegmentHeader {
+            identity: self.identity,
+            log_start: self.written.log_start,
+            created_ms: self.next.created_ms,
+            previous_crc: self.next.previous_crc,
+        };
+        let control = Control::SegmentHeader(segment);
+        let epoch = self.written.epoch;
+        let frame = ControlFrame {
+            offset: base_offset,
+            epoch,
+            index: base_index,
+            control,
+        };
+        *header = write_control(&frame, seed);
+        let start = Start {
+            base_offset,
+            base_index,
+            seed,
+            header_crc: crc_field(header),
+            created_ms: self.next.created_ms,
+            position: 0,
+            index: IndexBuilder::new(self.config.index_interval_bytes),
+        };
+        let writer =
+            Writer::create(&*self.disk, &path, start).map_err(WriteError::new("create", &path))?;
+        self.names_unsynced = true;
+        Ok(Active {
+            writer,
+            path: path.into(),
+            runs: Vec::new(),
+            rolled: None,
+        })
+    }
+
+    /// What is written and not synced; `None` if there is nothing, one sync is outstanding, or the log
+    /// is closed.
     pub fn sync_point(&mut self) -> Option<SyncPoint> {
-        let offset = self.log_end();
-        (offset > self.flushed).then_some(SyncPoint { offset })
+        if self.sync_outstanding || self.closed.is_some() || self.unsynced_bytes == 0 {
+            return None;
+        }
+        let active = self.active.as_ref()?;
+        let seal = active.rolled.map(|roll_position| Seal {
+            index_path: self.index_path(active),
+            summary: Summary {
+                segment_bytes: active.writer.position,
+                header_crc: active.writer.header_crc,
+                roll_position,
+                tail: self.written,
+                max_timestamp: active.writer.index.max_timestamp(),
+                runs: active.runs.clone(),
+            },
+            index: active.writer.index.index().clone(),
+        });
+        let point = SyncPoint {
+            disk: Arc::clone(&self.disk),
+            dir: self.dir.clone(),
+            path: active.writer.path.clone(),
+            file: Arc::clone(&active.writer.file),
+            names: std::mem::take(&mut self.names_unsynced),
+            seal,
+            hint: Arc::clone(&self.hint),
+            tail: self.written,
+            bytes: self.unsynced_bytes,
+        };
+        self.sync_outstanding = true;
+        Some(point)
     }
 
-    /// Takes note of a sync; returns the flushed offset.
+    fn index_path(&self, active: &Active) -> PathBuf {
+        self.dir.join(index_name(
+            active.writer.base_offset,
+            active.writer.base_index,
+        ))
+    }
+
+    /// Takes note of a sync, writes what the sync made room for, and returns the flushed offset.
     pub fn synced(&mut self, done: SyncDone) -> Result<Offset, WriteError> {
-        self.flushed = done.offset;
-        Ok(self.flushed)
+        self.sync_outstanding = false;
+        if let Err(error) = done.result {
+            return Err(self.closed.get_or_insert(error).clone());
+        }
+        self.flushed = done.tail;
+        self.unsynced_bytes -= done.bytes;
+        if done.sealed
+            && let Some(active) = self.active.take()
+        {
+            self.seal(active);
+            self.publish();
+        }
+        self.write()?;
+        Ok(self.flushed.offset)
+    }
+
+    /// Hands a synced, rolled file to the readers as a segment that never changes again.
+    fn seal(&mut self, active: Active) {
+        let index_path = self.index_path(&active);
+        let Writer {
+            path,
+            file,
+            base_offset,
+            position,
+            index,
+            ..
+        } = active.writer;
+        let sealed = SealedFile {
+            disk: Arc::clone(&self.disk),
+            path,
+            index_path,
+            index_interval_bytes: self.config.index_interval_bytes,
+            file: OnceLock::from(file),
+            index: OnceLock::from(index.index().clone()),
+        };
+        let max_timestamp = index.max_timestamp();
+        let segment = Segment::sealed(
+            base_offset,
+            self.written.offset,
+            position,
+            max_timestamp,
+            sealed,
+        );
+        Arc::make_mut(&mut self.sealed).push(segment);
+        self.sealed_bytes += position;
+    }
+
+    /// Shows readers the log as it is now.
+    fn publish(&self) {
+        let active = self.active.as_ref().map(|active| {
+            Segment::active(
+                active.writer.base_offset,
+                self.written.offset,
+                active.writer.position,
+                &active.path,
+                &active.writer.file,
+                &active.writer.index,
+            )
+        });
+        self.shared.store(Arc::new(LogView {
+            sealed: Arc::clone(&self.sealed),
+            sealed_bytes: self.sealed_bytes,
+            active,
+            tail: self.written,
+            high_watermark: self.high_watermark.max(self.written.log_start),
+            epochs: self.epochs.clone(),
+            decompressed_bytes_max: self.config.decompressed_bytes_max,
+        }));
     }
 
     /// Shows readers a new high watermark (and, without transactions, last stable offset).
+    ///
+    /// It is held between the log start and the log end, and does not go back.
     pub fn set_high_watermark(&mut self, offset: Offset) {
-        let mut view = LogView::clone(&self.shared.load());
-        view.high_watermark = offset;
-        self.shared.store(Arc::new(view));
+        let offset = offset.min(self.written.offset).max(self.written.log_start);
+        if offset > self.high_watermark {
+            self.high_watermark = offset;
+            let mut view = LogView::clone(&self.shared.load());
+            view.high_watermark = offset;
+            self.shared.store(Arc::new(view));
+        }
     }
 
-    /// Whether the leader should append a roll before a batch of this size.
-    pub fn should_roll(&self, _next_batch_bytes: usize, _now_ms: i64) -> bool {
-        false
+    /// Whether the leader should append a [`Entry::Roll`] before a batch of this size: the segment would
+    /// outgrow its limit, or is too old. A segment without data is never rolled.
+    ///
+    /// Age counts from the ROLL before; in the first segment from its first batch's timestamp.
+    pub fn should_roll(&self, next_batch_bytes: usize, now_ms: i64) -> bool {
+        if !self.queue.segment_has_data {
+            return false;
+        }
+        let size = self
+            .queue
+            .segment_bytes
+            .saturating_add(as_u64(next_batch_bytes));
+        if size > self.config.segment_bytes_max {
+            return true;
+        }
+        let Some(active) = &self.active else {
+            return false;
+        };
+        if active.rolled.is_some() || self.queue.entries.iter().any(Staged::is_roll) {
+            return false;
+        }
+        let created_ms = match (
+            active.writer.created_ms,
+            active.writer.index.first_timestamp(),
+        ) {
+            (-1, NO_TIMESTAMP) => return false,
+            (-1, first) => first,
+            (created_ms, _) => created_ms,
+        };
+        now_ms.saturating_sub(created_ms) > self.config.segment_age_ms_max
     }
 
-    /// Gives the headers of the data batches from the one that holds `from` on.
+    /// Gives the headers of the written data batches from the one that contains `from` on.
     pub fn replay(
         &self,
         from: Offset,
         each: &mut dyn FnMut(&BatchHeader),
     ) -> Result<(), ReadError> {
-        let view = self.shared.load();
-        for batch in view
-            .batches
-            .iter()
-            .filter(|batch| batch.last_offset() >= from)
-        {
-            each(batch.header());
-        }
-        Ok(())
+        self.shared.load().replay(from, each)
     }
 
     /// Replaces a checksummed file beside the log, durably.
@@ -368,121 +491,62 @@ impl Log {
         read_atomic(&*self.disk, &self.dir.join(name)).map_err(io::Error::other)
     }
 
-    /// Syncs, trims and closes.
+    /// Writes and syncs everything, trims the preallocated room and settles the hint.
+    ///
+    /// A [`SyncPoint`] that is outstanding must have come back first; otherwise its failure could be
+    /// lost, so the log is left for recovery and an error returned.
     pub fn close(mut self) -> Result<(), WriteError> {
-        self.write().map(drop)
-    }
-
-    /// Why the log is closed to writes.
-    pub fn write_error(&self) -> Option<&WriteError> {
-        None
+        if self.sync_outstanding {
+            let error = io::Error::other("a sync is outstanding");
+            return Err(WriteError::new("close", &self.dir)(error));
+        }
+        self.write()?;
+        while let Some(point) = self.sync_point() {
+            self.synced(point.run())?;
+        }
+        if let Some(active) = &self.active {
+            let Writer {
+                path,
+                file,
+                position,
+                ..
+            } = &active.writer;
+            file.set_size(*position)
+                .map_err(WriteError::new("trim", path))?;
+            file.sync_data().map_err(WriteError::new("sync", path))?;
+        }
+        let settle = self.hint.settle(Hint::of(self.written));
+        settle.map_err(WriteError::new("write", self.hint.path()))
     }
 }
 
-impl LogView {
-    /// The first offset there is.
-    pub fn log_start(&self) -> Offset {
-        Offset(0)
-    }
-
-    /// The offset up to which transactions are decided.
-    pub fn last_stable(&self) -> Offset {
-        self.high_watermark
-    }
-
-    /// The offset up to which entries are committed.
-    pub fn high_watermark(&self) -> Offset {
-        self.high_watermark
-    }
-
-    /// The offset after the last one written.
-    pub fn log_end(&self) -> Offset {
-        self.log_end
-    }
-
-    /// The newest epoch.
-    pub fn epoch(&self) -> LeaderEpoch {
-        self.epoch
-    }
-
-    /// The epoch that wrote the record at `offset` (at the log end: the newest).
-    pub fn epoch_at(&self, offset: Offset) -> LeaderEpoch {
-        self.batches
-            .iter()
-            .find(|batch| batch.last_offset() >= offset)
-            .map_or(self.epoch, |batch| batch.header().epoch)
-    }
-
-    /// The greatest epoch not above `epoch`, and the offset where it ends (KIP-101); `None` if there is none.
-    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        (epoch >= self.epoch).then_some((self.epoch, self.log_end))
-    }
-
-    /// Whole batches from the one that holds `from`, all below `upto`, about `bytes_max` bytes of them.
-    pub fn read(
-        &self,
-        from: Offset,
-        upto: Offset,
-        bytes_max: usize,
-        at_least_one: bool,
-    ) -> Result<Vec<Bytes>, ReadError> {
-        if from > self.log_end || from < self.log_start() {
-            return Err(ReadError::OutOfRange {
-                offset: from,
-                log_start: self.log_start(),
-                log_end: self.log_end,
-            });
+/// Takes a written entry into the index and the epochs of its segment.
+fn note_written(
+    active: &mut Active,
+    next: &mut NextSegment,
+    epochs: &mut EpochRuns,
+    before: &Tail,
+    staged: &Staged,
+    position: u64,
+) {
+    match &staged.frame {
+        StagedFrame::Batch(batch) => {
+            let header = batch.header();
+            active
+                .writer
+                .index
+                .batch(header.base_offset, position, header.max_timestamp);
         }
-        let mut out: Vec<Bytes> = Vec::new();
-        let mut left = bytes_max;
-        for batch in self
-            .batches
-            .iter()
-            .filter(|batch| batch.last_offset() >= from && batch.last_offset() < upto)
-        {
-            if batch.size_bytes() > left && !(at_least_one && out.is_empty()) {
-                break;
-            }
-            left = left.saturating_sub(batch.size_bytes());
-            out.push(batch.to_bytes());
+        StagedFrame::Roll {
+            next: after_roll, ..
+        } => {
+            active.rolled = Some(position);
+            *next = *after_roll;
         }
-        Ok(out)
+        StagedFrame::Control(_) => {}
     }
-
-    /// The first record below `upto` with a timestamp of at least `timestamp_ms`, and its timestamp.
-    pub fn find_timestamp(
-        &self,
-        timestamp_ms: i64,
-        upto: Offset,
-    ) -> Result<Option<(Offset, i64)>, ReadError> {
-        let records = self
-            .batches
-            .iter()
-            .filter_map(|batch| batch.records(1 << 27).ok())
-            .flatten();
-        let mut found =
-            records.filter(|record| record.timestamp >= timestamp_ms && record.offset < upto);
-        Ok(found.next().map(|record| (record.offset, record.timestamp)))
-    }
-
-    /// The first of the records below `upto` with the greatest timestamp, and that timestamp.
-    pub fn max_timestamp(&self, upto: Offset) -> Result<Option<(Offset, i64)>, ReadError> {
-        let records = self
-            .batches
-            .iter()
-            .filter_map(|batch| batch.records(1 << 27).ok())
-            .flatten();
-        let found = records
-            .filter(|record| record.offset < upto)
-            .max_by_key(|record| (record.timestamp, -record.offset.0));
-        Ok(found.map(|record| (record.offset, record.timestamp)))
-    }
-
-    /// The bytes of the log on disk.
-    pub fn size_bytes(&self) -> u64 {
-        self.batches
-            .iter()
-            .map(|batch| u64::try_from(batch.size_bytes()).unwrap_or(0))
-            .sum()
+    if let Some(run) = EpochRun::begins(before, &staged.after) {
+        active.runs.push(run);
+        epochs.push(run);
     }
 }

@@ -19,6 +19,7 @@ mod records;
 mod tests;
 mod varint;
 
+pub(crate) use batch::CRC_COVERS_FROM;
 pub use batch::{Batch, BatchError, BatchHeader, HEADER_BYTES, batches};
 pub use builder::BatchBuilder;
 pub use compression::{Compression, CompressionError};

@@ -1,0 +1,142 @@
+//! What can go wrong with a log, one type per operation.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::position::{LeaderEpoch, Offset};
+
+/// Why a log cannot be opened. Nothing on disk was changed by `Corrupt`.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    /// The disk failed.
+    #[error("cannot {operation} {path}: {source}")]
+    Io {
+        /// What was tried.
+        operation: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// The disk's error.
+        source: io::Error,
+    },
+    /// Bytes that were durable are not what was written, or were written by a newer program.
+    #[error("log is corrupt: {file} at byte {position}: {reason}")]
+    Corrupt {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        position: u64,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+impl OpenError {
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+        let path = path.to_path_buf();
+        move |source| OpenError::Io {
+            operation,
+            path,
+            source,
+        }
+    }
+
+    pub(crate) fn corrupt(file: &Path, position: u64, reason: impl Into<String>) -> OpenError {
+        OpenError::Corrupt {
+            file: file.to_path_buf(),
+            position,
+            reason: reason.into(),
+        }
+    }
+}
+
+/// Why an entry was not taken.
+#[derive(Debug, Error, Clone)]
+pub enum AppendError {
+    /// An earlier write or sync failed.
+    #[error(transparent)]
+    Closed(#[from] WriteError),
+    /// The caller's view of the log is not the log: a mistake of the caller.
+    #[error(
+        "entry at offset {offset}, epoch {epoch} does not continue the log at offset {log_end}, epoch {log_epoch}"
+    )]
+    Discontinuous {
+        /// The entry's offset.
+        offset: Offset,
+        /// The entry's epoch.
+        epoch: LeaderEpoch,
+        /// The log's next offset.
+        log_end: Offset,
+        /// The log's epoch.
+        log_epoch: LeaderEpoch,
+    },
+}
+
+/// The failure that closed a log to writes; it stays closed until it is opened anew.
+#[derive(Debug, Error, Clone)]
+#[error("log is closed to writes: cannot {operation} {path}: {source}")]
+pub struct WriteError {
+    /// What was tried.
+    pub operation: &'static str,
+    /// On what.
+    pub path: PathBuf,
+    /// The disk's error.
+    #[source]
+    pub source: Arc<io::Error>,
+}
+
+impl WriteError {
+    pub(crate) fn new(
+        operation: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(io::Error) -> WriteError {
+        let path = path.to_path_buf();
+        move |source| WriteError {
+            operation,
+            path,
+            source: Arc::new(source),
+        }
+    }
+}
+
+/// Why a read failed. The log stays open; other ranges may read well.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The offset lies outside the log.
+    #[error("offset {offset} is outside the log ({log_start} to {log_end})")]
+    OutOfRange {
+        /// The offset asked for.
+        offset: Offset,
+        /// The first offset there is.
+        log_start: Offset,
+        /// The offset after the last.
+        log_end: Offset,
+    },
+    /// The disk failed.
+    #[error("cannot read {path}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The disk's error.
+        source: io::Error,
+    },
+    /// The bytes are not what was written.
+    #[error("{file} is corrupt at byte {position}: {reason}")]
+    Corrupt {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        position: u64,
+        /// What does not fit.
+        reason: String,
+    },
+}
+
+impl ReadError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(io::Error) -> ReadError {
+        let path = path.to_path_buf();
+        move |source| ReadError::Io { path, source }
+    }
+}

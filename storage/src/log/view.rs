@@ -1,0 +1,223 @@
+//! The read side of a log: an immutable view, swapped as a whole by the writer.
+//!
+//! A [`LogReader`] is what other threads keep; [`LogReader::view`] gives the log as it is now, and that
+//! view never changes. Positions in it are always in order:
+//! `log_start <= last_stable <= high_watermark <= log_end`. The caller says with `upto` how far it may
+//! see (the high watermark, or the last stable offset); nothing here hides what lies past it.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+
+use super::epochs::EpochRuns;
+use super::error::ReadError;
+use crate::position::{LeaderEpoch, Offset};
+use crate::record::{Batch, BatchHeader};
+use crate::segment::Tail;
+use crate::segment::reader::{Found, Gather, Segment};
+
+/// Gives the current view; cheap to clone, usable from any thread.
+#[derive(Clone, Debug)]
+pub struct LogReader {
+    pub(super) shared: Arc<ArcSwap<LogView>>,
+}
+
+impl LogReader {
+    /// The log as it is now.
+    pub fn view(&self) -> Arc<LogView> {
+        self.shared.load_full()
+    }
+}
+
+/// The log at one moment; never changes.
+#[derive(Clone, Debug)]
+pub struct LogView {
+    pub(super) sealed: Arc<Vec<Segment>>,
+    pub(super) sealed_bytes: u64,
+    pub(super) active: Option<Segment>,
+    pub(super) tail: Tail,
+    pub(super) high_watermark: Offset,
+    pub(super) epochs: EpochRuns,
+    pub(super) decompressed_bytes_max: usize,
+}
+
+impl LogView {
+    /// The first offset there is.
+    pub fn log_start(&self) -> Offset {
+        self.tail.log_start
+    }
+
+    /// The offset up to which transactions are decided; without transactions the high watermark.
+    pub fn last_stable(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// The offset up to which entries are committed.
+    pub fn high_watermark(&self) -> Offset {
+        self.high_watermark
+    }
+
+    /// The offset after the last one written.
+    pub fn log_end(&self) -> Offset {
+        self.tail.offset
+    }
+
+    /// The newest epoch written.
+    pub fn epoch(&self) -> LeaderEpoch {
+        self.tail.epoch
+    }
+
+    /// The epoch that wrote the record at `offset`; at and past the log end the newest.
+    pub fn epoch_at(&self, offset: Offset) -> LeaderEpoch {
+        self.epochs.epoch_at(offset)
+    }
+
+    /// The greatest epoch not above `epoch`, and the offset where it ends (KIP-101).
+    ///
+    /// `None` if `epoch` is newer than all there are, or there are none.
+    pub fn end_offset_for_epoch(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        self.epochs.end_offset_for_epoch(epoch, self.tail.offset)
+    }
+
+    /// The bytes of the log on disk, preallocated room aside.
+    pub fn size_bytes(&self) -> u64 {
+        self.sealed_bytes + self.active.as_ref().map_or(0, |segment| segment.size_bytes)
+    }
+
+    /// The segments from the one in which `offset` lies.
+    fn segments_from(&self, offset: Offset) -> impl Iterator<Item = &Segment> {
+        let after = self
+            .sealed
+            .partition_point(|segment| segment.end_offset <= offset);
+        self.sealed[after..].iter().chain(&self.active)
+    }
+
+    /// Whole batches from the one that contains `from`, all ending below `upto`, in at most `bytes_max`
+    /// bytes; with `at_least_one` the first is given even if it alone is larger.
+    ///
+    /// The first batch may begin below `from`. Control frames are left out; `from` at the log end gives
+    /// nothing. Each element is one or more batches; they follow each other in offset order.
+    pub fn read(
+        &self,
+        from: Offset,
+        upto: Offset,
+        bytes_max: usize,
+        at_least_one: bool,
+    ) -> Result<Vec<Bytes>, ReadError> {
+        let (log_start, log_end) = (self.log_start(), self.log_end());
+        if from < log_start || from > log_end {
+            return Err(ReadError::OutOfRange {
+                offset: from,
+                log_start,
+                log_end,
+            });
+        }
+        let upto = upto.min(log_end);
+        let mut gather = Gather {
+            from,
+            upto,
+            left_bytes: bytes_max,
+            at_least_one,
+            runs: Vec::new(),
+        };
+        for segment in self.segments_from(from) {
+            if segment.base_offset >= upto || segment.gather(&mut gather)?.is_break() {
+                break;
+            }
+        }
+        Ok(gather.runs)
+    }
+
+    /// The first record below `upto` whose timestamp is at least `timestamp_ms`, and its timestamp.
+    ///
+    /// Exact to the record; a batch whose records cannot be decoded is passed over.
+    pub fn find_timestamp(
+        &self,
+        timestamp_ms: i64,
+        upto: Offset,
+    ) -> Result<Option<(Offset, i64)>, ReadError> {
+        for segment in self.segments_from(self.log_start()) {
+            if segment.base_offset >= upto {
+                break;
+            }
+            if segment.max_timestamp < timestamp_ms {
+                continue;
+            }
+            let found = segment.at_or_after_time(timestamp_ms, &mut |found| {
+                if found.header.last_offset() >= upto {
+                    return ControlFlow::Break(Ok(None));
+                }
+                match self.first_at(segment, &found, timestamp_ms) {
+                    Ok(None) => ControlFlow::Continue(()),
+                    other => ControlFlow::Break(other),
+                }
+            })?;
+            if let Some(found) = found {
+                return found;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first of the records below `upto` that have the greatest timestamp, and that timestamp.
+    pub fn max_timestamp(&self, upto: Offset) -> Result<Option<(Offset, i64)>, ReadError> {
+        let mut greatest: Option<(i64, &Segment)> = None;
+        for segment in self.segments_from(self.log_start()) {
+            if segment.base_offset >= upto {
+                break;
+            }
+            if let Some(max) = segment.max_timestamp_below(upto)?
+                && greatest.is_none_or(|(before, _)| before < max)
+            {
+                greatest = Some((max, segment));
+            }
+        }
+        let Some((max, segment)) = greatest else {
+            return Ok(None);
+        };
+        let batch = segment.at_or_after_time(max, &mut ControlFlow::Break)?;
+        let Some(batch) = batch else { return Ok(None) };
+        let exact = self.first_at(segment, &batch, max)?;
+        Ok(Some(exact.unwrap_or((batch.header.last_offset(), max))))
+    }
+
+    /// The first record of a batch at or after a time, at or past the log start.
+    fn first_at(
+        &self,
+        segment: &Segment,
+        found: &Found,
+        timestamp_ms: i64,
+    ) -> Result<Option<(Offset, i64)>, ReadError> {
+        let bytes = segment.batch_bytes(found)?;
+        let records =
+            Batch::check(bytes).and_then(|batch| batch.records(self.decompressed_bytes_max));
+        let records = match records {
+            Ok(records) => records,
+            Err(error) => {
+                let path = segment.path().display();
+                tracing::warn!(%path, position = found.position, %error, "batch passed over in a look-up by time");
+                return Ok(None);
+            }
+        };
+        let mut matching = records
+            .iter()
+            .filter(|record| record.timestamp >= timestamp_ms && record.offset >= self.log_start());
+        Ok(matching
+            .next()
+            .map(|record| (record.offset, record.timestamp)))
+    }
+
+    /// Gives the headers of the data batches from the one that contains `from` on.
+    pub(super) fn replay(
+        &self,
+        from: Offset,
+        each: &mut dyn FnMut(&BatchHeader),
+    ) -> Result<(), ReadError> {
+        for segment in self.segments_from(from) {
+            segment.replay(from, each)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,1 @@
+//! Control frames, byte for byte.

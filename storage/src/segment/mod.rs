@@ -1,0 +1,83 @@
+//! One file of a log: frames one after another, from a segment header to a ROLL.
+//!
+//! ```text
+//! {base_offset:020}-{base_index}.log
+//! | segment header | frame | frame | … | ROLL |            (sealed: never changes again)
+//! | segment header | frame | frame | zeros, preallocated   (active: the last file)
+//! ```
+//!
+//! A frame is an unmodified Kafka batch, so any range of batches goes out as it lies, or a control frame
+//! of ours (`format`). The file's name says which offset and entry index come first in it.
+
+pub(crate) mod format;
+#[cfg(test)]
+mod golden;
+pub(crate) mod reader;
+pub(crate) mod scan;
+pub(crate) mod window;
+pub(crate) mod writer;
+
+use crate::position::{EntryIndex, Offset};
+
+/// Where a log ends (or stood, at some frame): what the next frame has to continue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// The offset of the next record.
+    pub(crate) offset: Offset,
+    /// The index of the last entry.
+    pub(crate) index: EntryIndex,
+    /// The epoch of the last entry.
+    pub(crate) epoch: crate::position::LeaderEpoch,
+    /// The first offset that counts; moved by control frames.
+    pub(crate) log_start: Offset,
+}
+
+impl Tail {
+    /// A log in which nothing was ever written.
+    pub(crate) const EMPTY: Tail = Tail {
+        offset: Offset(0),
+        index: EntryIndex(0),
+        epoch: crate::position::LeaderEpoch(0),
+        log_start: Offset(0),
+    };
+}
+
+/// The name of the segment file that begins with this offset and entry.
+pub(crate) fn file_name(base_offset: Offset, base_index: EntryIndex) -> String {
+    format!("{base_offset:020}-{base_index}.log")
+}
+
+/// The name of the index beside it.
+pub(crate) fn index_name(base_offset: Offset, base_index: EntryIndex) -> String {
+    format!("{base_offset:020}-{base_index}.index")
+}
+
+/// Reads a segment file's name back; `None` if it is not one that [`file_name`] gives.
+pub(crate) fn parse_file_name(name: &str) -> Option<(Offset, EntryIndex)> {
+    let (offset, index) = name.strip_suffix(".log")?.split_once('-')?;
+    let base = (
+        Offset(offset.parse().ok()?),
+        EntryIndex(index.parse().ok()?),
+    );
+    (file_name(base.0, base.1) == name).then_some(base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back_and_others_refused() {
+        let name = file_name(Offset(1234), EntryIndex(56));
+        assert_eq!(name, "00000000000000001234-56.log");
+        assert_eq!(parse_file_name(&name), Some((Offset(1234), EntryIndex(56))));
+        for other in [
+            "1234-56.log",
+            "00000000000000001234-056.log",
+            "00000000000000001234.log",
+            "-1-2.log",
+        ] {
+            assert_eq!(parse_file_name(other), None, "{other}");
+        }
+    }
+}

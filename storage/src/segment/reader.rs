@@ -1,0 +1,367 @@
+//! One segment as readers see it: a fixed prefix of a file that only grows.
+//!
+//! Everything is read with positioned reads into fresh memory; nothing below `size_bytes` ever changes
+//! while a reader can see it. A read finds its first batch by the index, then takes whole batches in one
+//! `pread`, and splits the range at control frames, which are never given out. Bodies are not checked
+//! here (one CRC pass per batch: on the way in, at recovery, and by the client); heads are, as far as
+//! the walk needs them.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+use super::format::{Head, as_u64, read_head};
+use super::window::{LOOK_UP_BYTES, SCAN_BYTES, Window};
+use crate::fs::{Disk, DiskFile, OpenMode};
+use crate::index::{IndexBuilder, IndexEntry, SparseIndex, file as index_file};
+use crate::log::ReadError;
+use crate::position::Offset;
+use crate::record::BatchHeader;
+
+/// A segment up to some size; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) base_offset: Offset,
+    /// The offset after its last record.
+    pub(crate) end_offset: Offset,
+    pub(crate) size_bytes: u64,
+    /// The greatest timestamp in it, or [`crate::index::NO_TIMESTAMP`].
+    pub(crate) max_timestamp: i64,
+    source: Source,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Active {
+        path: Arc<Path>,
+        file: Arc<dyn DiskFile>,
+        index: SparseIndex,
+    },
+    Sealed(Arc<SealedFile>),
+}
+
+/// A sealed segment's file and index, opened and loaded when first read.
+#[derive(Debug)]
+pub(crate) struct SealedFile {
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) path: PathBuf,
+    pub(crate) index_path: PathBuf,
+    pub(crate) index_interval_bytes: u64,
+    pub(crate) file: OnceLock<Arc<dyn DiskFile>>,
+    pub(crate) index: OnceLock<SparseIndex>,
+}
+
+/// A range that a fetch collects over one or more segments.
+#[derive(Debug)]
+pub(crate) struct Gather {
+    /// The range begins with the batch that contains this offset.
+    pub(crate) from: Offset,
+    /// All batches end below it.
+    pub(crate) upto: Offset,
+    pub(crate) left_bytes: usize,
+    /// Whether the first batch is given however large it is.
+    pub(crate) at_least_one: bool,
+    pub(crate) runs: Vec<Bytes>,
+}
+
+/// Where a batch lies in a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    pub(crate) position: u64,
+    pub(crate) header: BatchHeader,
+}
+
+impl Segment {
+    /// The active segment as it stands.
+    pub(crate) fn active(
+        base_offset: Offset,
+        end_offset: Offset,
+        size_bytes: u64,
+        path: &Arc<Path>,
+        file: &Arc<dyn DiskFile>,
+        index: &IndexBuilder,
+    ) -> Segment {
+        let source = Source::Active {
+            path: Arc::clone(path),
+            file: Arc::clone(file),
+            index: index.index().clone(),
+        };
+        Segment {
+            base_offset,
+            end_offset,
+            size_bytes,
+            max_timestamp: index.max_timestamp(),
+            source,
+        }
+    }
+
+    /// A segment that never changes again.
+    pub(crate) fn sealed(
+        base_offset: Offset,
+        end_offset: Offset,
+        size_bytes: u64,
+        max_timestamp: i64,
+        file: SealedFile,
+    ) -> Segment {
+        let source = Source::Sealed(Arc::new(file));
+        Segment {
+            base_offset,
+            end_offset,
+            size_bytes,
+            max_timestamp,
+            source,
+        }
+    }
+
+    /// The file, for errors.
+    pub(crate) fn path(&self) -> &Path {
+        match &self.source {
+            Source::Active { path, .. } => path,
+            Source::Sealed(sealed) => &sealed.path,
+        }
+    }
+
+    fn file(&self) -> Result<&Arc<dyn DiskFile>, ReadError> {
+        match &self.source {
+            Source::Active { file, .. } => Ok(file),
+            Source::Sealed(sealed) => {
+                if let Some(file) = sealed.file.get() {
+                    return Ok(file);
+                }
+                let opened = sealed.disk.open(&sealed.path, OpenMode::Read);
+                let opened = opened.map_err(ReadError::io(&sealed.path))?;
+                Ok(sealed.file.get_or_init(|| opened))
+            }
+        }
+    }
+
+    fn index(&self) -> Result<&SparseIndex, ReadError> {
+        match &self.source {
+            Source::Active { index, .. } => Ok(index),
+            Source::Sealed(sealed) => {
+                if let Some(index) = sealed.index.get() {
+                    return Ok(index);
+                }
+                let loaded = match index_file::read_index(&*sealed.disk, &sealed.index_path) {
+                    Some(index) => index,
+                    None => self.rebuild_index(sealed)?,
+                };
+                Ok(sealed.index.get_or_init(|| loaded))
+            }
+        }
+    }
+
+    /// Walks the heads of a sealed segment whose index is missing or damaged.
+    fn rebuild_index(&self, sealed: &SealedFile) -> Result<SparseIndex, ReadError> {
+        tracing::warn!(path = %sealed.index_path.display(), "index is damaged or missing and is rebuilt");
+        let mut builder = IndexBuilder::new(sealed.index_interval_bytes);
+        self.walk(0, SCAN_BYTES, &mut |found| {
+            builder.batch(
+                found.header.base_offset,
+                found.position,
+                found.header.max_timestamp,
+            );
+            ControlFlow::<()>::Continue(())
+        })?;
+        Ok(builder.index().clone())
+    }
+
+    fn corrupt(&self, position: u64, reason: &str) -> ReadError {
+        ReadError::Corrupt {
+            file: self.path().to_path_buf(),
+            position,
+            reason: reason.to_owned(),
+        }
+    }
+
+    /// Gives each batch's head from `position` on, until `each` breaks off.
+    fn walk<B>(
+        &self,
+        position: u64,
+        read_ahead_bytes: usize,
+        each: &mut dyn FnMut(Found) -> ControlFlow<B>,
+    ) -> Result<Option<B>, ReadError> {
+        let file = self.file()?;
+        let mut window = Window::new(&**file, self.size_bytes, read_ahead_bytes);
+        let mut at = position;
+        while at < self.size_bytes {
+            let head = window.head(at).map_err(ReadError::io(self.path()))?;
+            let head = read_head(head).map_err(|reason| self.corrupt(at, reason))?;
+            if let Head::Batch(header) = head
+                && let ControlFlow::Break(found) = each(Found {
+                    position: at,
+                    header,
+                })
+            {
+                return Ok(Some(found));
+            }
+            at += head.size_bytes();
+        }
+        Ok(None)
+    }
+
+    /// The first batch that ends at or after `offset`.
+    pub(crate) fn find_offset(&self, offset: Offset) -> Result<Option<Found>, ReadError> {
+        let index = self.index()?;
+        let Some(entry) = index.at_offset(offset).or_else(|| index.get(0)) else {
+            return Ok(None);
+        };
+        self.walk(entry.position, LOOK_UP_BYTES, &mut |found| {
+            if found.header.last_offset() >= offset {
+                ControlFlow::Break(found)
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+    }
+
+    /// Gives the batches that may hold a record at or after `timestamp`, in order, until one breaks off.
+    pub(crate) fn at_or_after_time<B>(
+        &self,
+        timestamp: i64,
+        each: &mut dyn FnMut(Found) -> ControlFlow<B>,
+    ) -> Result<Option<B>, ReadError> {
+        let Some(entry) = self.index()?.before_time(timestamp).copied() else {
+            return Ok(None);
+        };
+        self.walk(entry.position, LOOK_UP_BYTES, &mut |found| {
+            if found.header.max_timestamp >= timestamp {
+                each(found)
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+    }
+
+    /// The greatest timestamp of the batches that end below `upto`; `None` if there are none.
+    pub(crate) fn max_timestamp_below(&self, upto: Offset) -> Result<Option<i64>, ReadError> {
+        if self.end_offset <= upto {
+            let max = self.max_timestamp;
+            return Ok((max != crate::index::NO_TIMESTAMP).then_some(max));
+        }
+        let Some(entry) = self.index()?.at_offset(upto) else {
+            return Ok(None);
+        };
+        let IndexEntry {
+            position,
+            max_timestamp_before,
+            ..
+        } = *entry;
+        let mut max = max_timestamp_before;
+        self.walk(position, LOOK_UP_BYTES, &mut |found| {
+            if found.header.last_offset() >= upto {
+                return ControlFlow::Break(());
+            }
+            max = max.max(found.header.max_timestamp);
+            ControlFlow::Continue(())
+        })?;
+        Ok((max != crate::index::NO_TIMESTAMP).then_some(max))
+    }
+
+    /// The bytes of one batch.
+    pub(crate) fn batch_bytes(&self, found: &Found) -> Result<Bytes, ReadError> {
+        let bytes = self.range(found.position, found.header.size_bytes())?;
+        if bytes.len() < found.header.size_bytes() {
+            return Err(self.corrupt(found.position, "batch reaches past the segment"));
+        }
+        Ok(bytes.into())
+    }
+
+    /// Up to `len` bytes from `position`, fewer only at the end of the segment.
+    fn range(&self, position: u64, len: usize) -> Result<Vec<u8>, ReadError> {
+        let left = usize::try_from(self.size_bytes.saturating_sub(position)).unwrap_or(usize::MAX);
+        let mut bytes = Vec::new();
+        self.file()?
+            .read_at(position, len.min(left), &mut bytes)
+            .map_err(ReadError::io(self.path()))?;
+        Ok(bytes)
+    }
+
+    /// Gives every batch head that ends at or after `from`.
+    pub(crate) fn replay(
+        &self,
+        from: Offset,
+        each: &mut dyn FnMut(&BatchHeader),
+    ) -> Result<(), ReadError> {
+        let Some(first) = self.find_offset(from)? else {
+            return Ok(());
+        };
+        self.walk(first.position, SCAN_BYTES, &mut |found| {
+            each(&found.header);
+            ControlFlow::<()>::Continue(())
+        })?;
+        Ok(())
+    }
+
+    /// Adds this segment's part of a range; `Break` when the range is complete.
+    pub(crate) fn gather(&self, gather: &mut Gather) -> Result<ControlFlow<()>, ReadError> {
+        let Some(first) = self.find_offset(gather.from)? else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        if first.header.last_offset() >= gather.upto {
+            return Ok(ControlFlow::Break(()));
+        }
+        let must_bytes = if gather.at_least_one && gather.runs.is_empty() {
+            first.header.size_bytes()
+        } else {
+            0
+        };
+        let wanted_bytes = gather.left_bytes.max(must_bytes);
+        if wanted_bytes < first.header.size_bytes() {
+            return Ok(ControlFlow::Break(()));
+        }
+        let bytes = Bytes::from(self.range(first.position, wanted_bytes)?);
+        self.split(first.position, &bytes, gather)
+    }
+
+    /// Cuts the bytes read into runs of whole batches.
+    fn split(
+        &self,
+        position: u64,
+        bytes: &Bytes,
+        gather: &mut Gather,
+    ) -> Result<ControlFlow<()>, ReadError> {
+        let (mut at, mut run_from) = (0, 0);
+        let mut upto_reached = false;
+        while at < bytes.len() {
+            let is_cut = |size: u64| size > as_u64(bytes.len() - at);
+            let place = position + as_u64(at);
+            let head = match read_head(&bytes[at..]) {
+                Ok(head) if !is_cut(head.size_bytes()) => head,
+                // What does not fit in the bytes asked for was not asked for; a segment has no torn end.
+                _ if position + as_u64(bytes.len()) < self.size_bytes => break,
+                Ok(_) => return Err(self.corrupt(place, "frame reaches past the segment")),
+                Err(reason) => return Err(self.corrupt(place, reason)),
+            };
+            let size = usize::try_from(head.size_bytes()).unwrap_or(usize::MAX);
+            match head {
+                Head::Batch(header) if header.last_offset() >= gather.upto => {
+                    upto_reached = true;
+                    break;
+                }
+                Head::Batch(_) => {}
+                Head::Control { .. } => {
+                    gather.take(bytes.slice(run_from..at));
+                    run_from = at + size;
+                }
+            }
+            at += size;
+        }
+        gather.take(bytes.slice(run_from..at));
+        if upto_reached || position + as_u64(at) < self.size_bytes {
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+impl Gather {
+    fn take(&mut self, run: Bytes) {
+        if !run.is_empty() {
+            self.left_bytes = self.left_bytes.saturating_sub(run.len());
+            self.runs.push(run);
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! Checking every frame of a segment in order: for recovery, and wherever an index is built anew.
+//!
+//! A frame is sound if its CRC is right and it **continues** what came before: its base offset is the
+//! next offset; a batch has the epoch of the last no-op; a control frame has the next entry index; a
+//! no-op's epoch is not lower; nothing follows a ROLL. A scan stops at the first frame that is not sound
+//! and says why; whether that is a torn tail or corruption is `log/recovery`'s to judge.
+
+use std::io;
+
+use super::Tail;
+use super::format::{
+    self, Control, ControlError, ControlFrame, Head, SEGMENT_HEADER_BYTES, Seed, SegmentHeader,
+    as_u64, read_control, read_head,
+};
+use super::window::{SCAN_BYTES, Window};
+use crate::fs::DiskFile;
+use crate::index::IndexBuilder;
+use crate::log::LogIdentity;
+use crate::log::epochs::EpochRun;
+use crate::log::hint::Hint;
+use crate::position::{EntryIndex, Offset};
+use crate::record::{BatchHeader, CRC_COVERS_FROM};
+
+/// What is known about a segment before it is read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected<'a> {
+    pub(crate) identity: &'a LogIdentity,
+    /// From the file's name.
+    pub(crate) base_offset: Offset,
+    /// From the file's name.
+    pub(crate) base_index: EntryIndex,
+    /// Where the segment before ended, and the CRC of its ROLL; `None` for the first segment.
+    pub(crate) before: Option<(Tail, u32)>,
+    /// Where the log was last known durable; checked when the scan passes it.
+    pub(crate) hint: Option<Hint>,
+    pub(crate) index_interval_bytes: u64,
+}
+
+/// The ROLL that ends a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RollFrame {
+    pub(crate) at_ms: i64,
+    pub(crate) crc: u32,
+    pub(crate) position: u64,
+}
+
+/// Why a frame was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Unsound {
+    /// The bytes are not what was written, or not yet all written.
+    Invalid(String),
+    /// The frame was written like this, and cannot be what we hold it for; never cut.
+    Refused(String),
+}
+
+/// What a scan found.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    pub(crate) header: Option<SegmentHeader>,
+    pub(crate) header_crc: u32,
+    /// Where the log ends with the last sound frame.
+    pub(crate) tail: Tail,
+    /// The position after the last sound frame.
+    pub(crate) end: u64,
+    pub(crate) index: IndexBuilder,
+    pub(crate) runs: Vec<EpochRun>,
+    pub(crate) roll: Option<RollFrame>,
+    /// Why the scan ended before the end of the file.
+    pub(crate) stop: Option<Unsound>,
+}
+
+/// A frame whose own bytes are right.
+#[derive(Debug)]
+enum Sound {
+    Batch(BatchHeader),
+    /// With its CRC field, which the next segment's header repeats after a ROLL.
+    Control(ControlFrame, u32),
+}
+
+/// Checks the first `size` bytes of `file` frame by frame.
+pub(crate) fn scan(file: &dyn DiskFile, size: u64, expected: &Expected<'_>) -> io::Result<Scan> {
+    let mut window = Window::new(file, size, SCAN_BYTES);
+    let seed = Seed::new(expected.identity, expected.base_index);
+    let mut scan = Scan {
+        header: None,
+        header_crc: 0,
+        tail: expected.before.map_or(Tail::EMPTY, |(tail, _)| tail),
+        end: 0,
+        index: IndexBuilder::new(expected.index_interval_bytes),
+        runs: Vec::new(),
+        roll: None,
+        stop: None,
+    };
+    while scan.end < size && scan.stop.is_none() {
+        let taken = frame_at(&mut window, scan.end, seed)?
+            .and_then(|(sound, frame_bytes)| scan.take(sound, expected).map(|()| frame_bytes));
+        match taken {
+            Ok(frame_bytes) => scan.end += frame_bytes,
+            Err(stop) => scan.stop = Some(stop),
+        }
+    }
+    Ok(scan)
+}
+
+/// Reads one frame and checks it by itself.
+fn frame_at(
+    window: &mut Window<'_>,
+    position: u64,
+    seed: Seed,
+) -> io::Result<Result<(Sound, u64), Unsound>> {
+    let head = match read_head(window.head(position)?) {
+        Ok(head) => head,
+        Err(reason) => return Ok(Err(Unsound::invalid(reason))),
+    };
+    let frame_bytes = head.size_bytes();
+    let len = usize::try_from(frame_bytes).unwrap_or(usize::MAX);
+    let frame = window.get(position, len)?;
+    if frame.len() < len {
+        return Ok(Err(Unsound::invalid(
+            "frame reaches past the end of the file",
+        )));
+    }
+    let sound = match head {
+        Head::Batch(header) => check_batch(&header, frame).map(|()| Sound::Batch(header)),
+        Head::Control { .. } => match read_control(frame, seed) {
+            Ok(control) => Ok(Sound::Control(control, format::crc_field(frame))),
+            Err(error) => Err(Unsound::from(error)),
+        },
+    };
+    Ok(sound.map(|sound| (sound, frame_bytes)))
+}
+
+fn check_batch(header: &BatchHeader, frame: &[u8]) -> Result<(), Unsound> {
+    if crc32c::crc32c(&frame[CRC_COVERS_FROM..]) != header.crc {
+        return Err(Unsound::invalid("batch checksum does not match"));
+    }
+    header
+        .check_counts()
+        .map_err(|error| Unsound::Invalid(error.to_string()))
+}
+
+impl Unsound {
+    fn invalid(reason: &str) -> Unsound {
+        Unsound::Invalid(reason.to_owned())
+    }
+}
+
+impl From<ControlError> for Unsound {
+    fn from(error: ControlError) -> Unsound {
+        match error {
+            ControlError::Crc => Unsound::invalid("control frame checksum does not match"),
+            ControlError::Unknown { kind, version } => {
+                Unsound::Refused(format!("frame of unknown kind {kind}, version {version}"))
+            }
+            ControlError::Payload { kind } => Unsound::Refused(format!(
+                "frame of kind {kind} has a payload of unknown format"
+            )),
+        }
+    }
+}
+
+impl Scan {
+    /// Takes a frame if it continues the log.
+    fn take(&mut self, sound: Sound, expected: &Expected<'_>) -> Result<(), Unsound> {
+        if self.roll.is_some() {
+            return Err(Unsound::invalid("bytes after the ROLL"));
+        }
+        let before = self.tail;
+        match sound {
+            Sound::Control(frame, crc) if self.header.is_none() => {
+                return self.take_header(&frame, crc, expected);
+            }
+            Sound::Batch(_) if self.header.is_none() => {
+                return Err(Unsound::invalid(
+                    "file does not begin with a segment header",
+                ));
+            }
+            Sound::Batch(header) => {
+                if header.base_offset != self.tail.offset {
+                    return Err(Unsound::Invalid(format!(
+                        "batch at offset {} where {} is next",
+                        header.base_offset, self.tail.offset
+                    )));
+                }
+                if header.epoch != self.tail.epoch {
+                    return Err(Unsound::Invalid(format!(
+                        "batch of epoch {} in epoch {}",
+                        header.epoch, self.tail.epoch
+                    )));
+                }
+                self.index
+                    .batch(header.base_offset, self.end, header.max_timestamp);
+                self.tail.offset = header.last_offset().plus(1);
+                self.tail.index = self.tail.index.next();
+            }
+            Sound::Control(frame, crc) => self.take_control(&frame, crc)?,
+        }
+        if let Some(run) = EpochRun::begins(&before, &self.tail) {
+            self.runs.push(run);
+        }
+        match expected.hint {
+            Some(hint) if hint.index == self.tail.index && hint != Hint::of(self.tail) => {
+                Err(Unsound::Refused(format!(
+                    "entry {} ends at offset {}, epoch {}, but was flushed as offset {}, epoch {}",
+                    hint.index, self.tail.offset, self.tail.epoch, hint.offset, hint.epoch
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn take_control(&mut self, frame: &ControlFrame, crc: u32) -> Result<(), Unsound> {
+        let new_epoch = frame.epoch > self.tail.epoch && frame.control == Control::NoOp;
+        if frame.offset != self.tail.offset
+            || frame.index != self.tail.index.next()
+            || (frame.epoch != self.tail.epoch && !new_epoch)
+        {
+            return Err(Unsound::Invalid(format!(
+                "control frame of entry {}, offset {}, epoch {} does not continue entry {}, offset {}, epoch {}",
+                frame.index,
+                frame.offset,
+                frame.epoch,
+                self.tail.index,
+                self.tail.offset,
+                self.tail.epoch
+            )));
+        }
+        match frame.control {
+            Control::SegmentHeader(_) => {
+                return Err(Unsound::Refused(
+                    "segment header inside a segment".to_owned(),
+                ));
+            }
+            Control::Roll { at_ms } => {
+                self.roll = Some(RollFrame {
+                    at_ms,
+                    crc,
+                    position: self.end,
+                });
+            }
+            Control::LogStart(offset) => self.tail.log_start = self.tail.log_start.max(offset),
+            Control::NoOp | Control::Membership(_) => {}
+        }
+        self.tail.index = frame.index;
+        self.tail.epoch = frame.epoch;
+        Ok(())
+    }
+
+    /// A sound header that does not fit was not torn by a crash: the file is in the wrong place, or
+    /// the one before it is missing.
+    fn take_header(
+        &mut self,
+        frame: &ControlFrame,
+        crc: u32,
+        expected: &Expected<'_>,
+    ) -> Result<(), Unsound> {
+        let header = check_header(frame, expected)?;
+        let log_start = header.log_start.max(self.tail.log_start);
+        self.tail = Tail {
+            offset: frame.offset,
+            index: EntryIndex(frame.index.0.saturating_sub(1)),
+            epoch: frame.epoch,
+            log_start,
+        };
+        self.header = Some(header);
+        self.header_crc = crc;
+        Ok(())
+    }
+}
+
+/// Checks a sound first frame against the file's name, the log's identity and the segment before.
+pub(crate) fn check_header(
+    frame: &ControlFrame,
+    expected: &Expected<'_>,
+) -> Result<SegmentHeader, Unsound> {
+    let refused = |reason: &str| Err(Unsound::Refused(reason.to_owned()));
+    let Control::SegmentHeader(header) = frame.control else {
+        return refused("file does not begin with a segment header");
+    };
+    if header.identity != *expected.identity {
+        return Err(Unsound::Refused(format!(
+            "segment belongs to cluster {}, topic {}, partition {}",
+            header.identity.cluster_id, header.identity.topic_id, header.identity.partition
+        )));
+    }
+    if frame.offset != expected.base_offset || frame.index != expected.base_index {
+        return refused("segment header and file name differ");
+    }
+    if let Some((tail, roll_crc)) = expected.before {
+        let follows = frame.offset == tail.offset
+            && frame.index == tail.index.next()
+            && frame.epoch == tail.epoch
+            && header.previous_crc == roll_crc;
+        if !follows {
+            return refused(
+                "segment does not continue the one before it: a file is missing or foreign",
+            );
+        }
+    }
+    Ok(header)
+}
+
+/// How far frames go on behind a broken one: the end of the last sound frame that continues the chain.
+///
+/// The chain steps over a broken frame by what its head says, as long as head and chain agree on offset
+/// and epoch; it never looks for frames anywhere else (the bytes of a record may look like one).
+pub(crate) fn last_continuing(
+    file: &dyn DiskFile,
+    size: u64,
+    expected: &Expected<'_>,
+    broken: &Scan,
+) -> io::Result<Option<u64>> {
+    let mut window = Window::new(file, size, SCAN_BYTES);
+    let seed = Seed::new(expected.identity, expected.base_index);
+    let without_hint = Expected {
+        hint: None,
+        ..*expected
+    };
+    // A header has a known size and is no entry: behind a broken one the chain begins at its end.
+    let nameless = SegmentHeader {
+        identity: *expected.identity,
+        log_start: broken.tail.log_start,
+        created_ms: -1,
+        previous_crc: 0,
+    };
+    let header_bytes = as_u64(SEGMENT_HEADER_BYTES);
+    let mut chain = Scan {
+        header: Some(broken.header.unwrap_or(nameless)),
+        header_crc: 0,
+        tail: broken.tail,
+        end: if broken.header.is_some() {
+            broken.end
+        } else {
+            header_bytes
+        },
+        index: IndexBuilder::new(u64::MAX),
+        runs: Vec::new(),
+        roll: broken.roll,
+        stop: None,
+    };
+    let mut last_end = None;
+    while chain.end < size {
+        let tail = chain.tail;
+        if let Ok((sound, frame_bytes)) = frame_at(&mut window, chain.end, seed)?
+            && chain.take(sound, &without_hint).is_ok()
+        {
+            chain.end += frame_bytes;
+            last_end = Some(chain.end);
+            continue;
+        }
+        chain.tail = tail;
+        let Ok(head) = read_head(window.head(chain.end)?) else {
+            break;
+        };
+        if head.size_bytes() > size - chain.end || head.base_offset() != tail.offset {
+            break;
+        }
+        chain.end += head.size_bytes();
+        chain.tail.index = tail.index.next();
+        match head {
+            Head::Batch(header) if header.epoch == tail.epoch && header.check_counts().is_ok() => {
+                chain.tail.offset = header.last_offset().plus(1);
+            }
+            Head::Control { epoch, .. } if epoch >= tail.epoch => chain.tail.epoch = epoch,
+            Head::Batch(_) | Head::Control { .. } => break,
+        }
+    }
+    Ok(last_end)
+}
