@@ -9,6 +9,7 @@ pub mod payload;
 pub mod query;
 pub mod rows;
 pub mod statement;
+pub mod stream;
 pub mod table_map;
 pub mod transaction;
 pub mod value;

@@ -1,0 +1,110 @@
+//! The source's side of the log besides its records: which topics there must be, what they already
+//! hold, and where the source stood.
+
+use headrace_clients::change::{POSITIONS_TOPIC, RECORD_BYTES_MAX, SCHEMAS_TOPIC, Version};
+use headrace_clients::{Admin, ClientConfig, last_record, read_to_end};
+
+use crate::error::SourceError;
+use crate::position::StoredPosition;
+use crate::route::Routes;
+
+/// Makes sure that the internal topics exist.
+pub(crate) async fn prepare_internal_topics(admin: &Admin) -> Result<(), SourceError> {
+    for topic in [POSITIONS_TOPIC, SCHEMAS_TOPIC] {
+        admin
+            .create_topic(topic, 1, &[("cleanup.policy", "compact")])
+            .await
+            .map_err(|error| SourceError::log(&format!("cannot create topic {topic}"), error))?;
+    }
+    Ok(())
+}
+
+/// The source's last stored position; none if it never ran on this log.
+pub(crate) async fn stored_position(
+    client: &ClientConfig,
+    source: &str,
+) -> Result<Option<StoredPosition>, SourceError> {
+    let records = read_to_end(client, POSITIONS_TOPIC, 0)
+        .await
+        .map_err(|error| SourceError::log("cannot read the stored position", error))?;
+    let newest = records
+        .iter()
+        .rev()
+        .find(|record| record.key.as_deref() == Some(source.as_bytes()));
+    let Some(value) = newest.and_then(|record| record.value.as_deref()) else {
+        return Ok(None);
+    };
+    let position = StoredPosition::from_json(value).map_err(|error| {
+        SourceError::definite(
+            "unreadable-position",
+            format!("the record of {source} in {POSITIONS_TOPIC} cannot be read: {error}"),
+            "it was written by another version; use that one, or a source of a new name",
+        )
+    })?;
+    Ok(Some(position))
+}
+
+/// Creates the missing topics, and gives for each partition of each the version of its last record.
+pub(crate) async fn prepare_topics(
+    admin: &Admin,
+    client: &ClientConfig,
+    routes: &Routes,
+    partitions: i32,
+) -> Result<Vec<Vec<Option<Version>>>, SourceError> {
+    let size = RECORD_BYTES_MAX.to_string();
+    let configs = [
+        ("cleanup.policy", "compact"),
+        ("retention.ms", "-1"),
+        ("retention.bytes", "-1"),
+        ("max.message.bytes", size.as_str()),
+    ];
+    let mut floors = Vec::with_capacity(routes.all().len());
+    for route in routes.all() {
+        let topic = &route.topic;
+        let failed = |error: &dyn std::fmt::Display| {
+            SourceError::log(&format!("cannot prepare topic {topic}"), error)
+        };
+        admin
+            .create_topic(topic, partitions, &configs)
+            .await
+            .map_err(|error| failed(&error))?;
+        let found = admin
+            .describe_topic(topic)
+            .await
+            .map_err(|error| failed(&error))?
+            .partitions;
+        let mut topic_floors = Vec::new();
+        for partition in 0..found {
+            topic_floors.push(floor(client, topic, partition).await?);
+        }
+        floors.push(topic_floors);
+    }
+    Ok(floors)
+}
+
+async fn floor(
+    client: &ClientConfig,
+    topic: &str,
+    partition: i32,
+) -> Result<Option<Version>, SourceError> {
+    let last = last_record(client, topic, partition)
+        .await
+        .map_err(|error| {
+            SourceError::log(
+                &format!("cannot read the end of {topic}/{partition}"),
+                error,
+            )
+        })?;
+    let Some(last) = last else { return Ok(None) };
+    match last.change() {
+        Ok(Some(headers)) => Ok(Some(headers.version)),
+        Ok(None) | Err(_) => Err(SourceError::definite(
+            "foreign-record",
+            format!(
+                "the last record of {topic}/{partition} (offset {}) was not written by a source",
+                last.offset
+            ),
+            "nothing else may write into a captured topic; delete the topic and use a source of a new name",
+        )),
+    }
+}
