@@ -11,5 +11,6 @@ pub mod rows;
 pub mod statement;
 pub mod stream;
 pub mod table_map;
+mod token;
 pub mod transaction;
 pub mod value;

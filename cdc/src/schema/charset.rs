@@ -26,10 +26,15 @@ impl Charset {
     /// The character set of a collation id.
     pub(crate) fn of_collation(id: u64) -> Option<Charset> {
         match id {
+            // utf8mb4: both servers' common ids, MySQL's 0900, MariaDB's croatian and others, NO PAD,
+            // UCA 14.0.0.
             45 | 46 | 224..=247 | 255..=323 => Some(Charset::Utf8),
+            608..=610 | 1069 | 1070 | 1248 | 1270 | 2304..=2503 => Some(Charset::Utf8),
+            // utf8mb3, in the same order.
             33 | 76 | 83 | 192..=215 | 223 => Some(Charset::Utf8),
-            11 | 65 => Some(Charset::Ascii),
-            5 | 8 | 15 | 31 | 47 | 48 | 49 | 94 => Some(Charset::Latin1),
+            576..=578 | 1057 | 1107 | 1216 | 1238 | 2048..=2247 => Some(Charset::Utf8),
+            11 | 65 | 1035 | 1089 => Some(Charset::Ascii),
+            5 | 8 | 15 | 31 | 47..=49 | 94 | 1032 | 1071 => Some(Charset::Latin1),
             _ => None,
         }
     }
