@@ -1,3 +1,7 @@
 //! Consumer groups.
 
 pub mod group;
+pub mod groups;
+
+#[cfg(test)]
+mod tests;

@@ -117,6 +117,18 @@ impl ClassicGroup {
         group
     }
 
+    /// Gives every member a fresh session: the log has been read, clients can be heard from now on.
+    pub fn restart_sessions(&mut self, now: Now) {
+        let ids: Vec<MemberId> = self
+            .members
+            .iter()
+            .map(|member| member.id.clone())
+            .collect();
+        for id in ids {
+            self.touch(&id, now);
+        }
+    }
+
     /// Takes one event; the effects are to be carried out in order.
     pub fn step(&mut self, event: Event, now: Now) -> Vec<Effect> {
         let mut step = Step {

@@ -151,5 +151,5 @@ impl ClassicGroup {
     }
 }
 
-/// A join phase that cannot complete looks again after at least this long.
+/// A phase that waits for clients lasts at least this long, whatever timeout they asked for.
 const MIN_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
