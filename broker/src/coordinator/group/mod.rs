@@ -49,6 +49,7 @@ impl Generation {
     pub const NONE: Generation = Generation(-1);
 
     /// The round after this one; starts at 1 again after 2^31 - 1.
+    #[must_use]
     pub fn next(self) -> Generation {
         Generation(self.0.checked_add(1).unwrap_or(1))
     }
@@ -128,7 +129,7 @@ impl Default for GroupSettings {
         GroupSettings {
             initial_rebalance_delay: Duration::from_secs(3),
             session_timeout_min: Duration::from_secs(6),
-            session_timeout_max: Duration::from_secs(30 * 60),
+            session_timeout_max: Duration::from_mins(30),
             // Kafka sets no limit. One join round answers the leader with every member's metadata, so
             // some limit is needed; the largest groups known in practice have a few thousand members.
             members_max: 10_000,
@@ -138,10 +139,10 @@ impl Default for GroupSettings {
 
 /// A new member that waits longer than this for its join to complete is dropped: its client cannot send
 /// heartbeats yet, so a vanished one would stay for ever (Kafka's constant, KAFKA-7610).
-pub const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_secs(5 * 60);
+pub const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// An empty group without offsets is forgotten after this time (Kafka looks every 10 minutes).
-pub const EMPTY_GROUP_KEPT: Duration = Duration::from_secs(10 * 60);
+pub const EMPTY_GROUP_KEPT: Duration = Duration::from_mins(10);
 
 /// Bytes of protocol metadata all members of one group may hold together. Only the leader is sent all of
 /// it and one record must hold it, so it stays below the largest batch of `__consumer_offsets`.

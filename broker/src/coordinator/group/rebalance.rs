@@ -32,7 +32,7 @@ impl ClassicGroup {
                 return;
             }
             self.initial_delay = Some(InitialDelay {
-                remaining: wait - delay,
+                remaining: wait.saturating_sub(delay),
                 newcomer: false,
             });
             self.timers.set(TimerKey::JoinPhase, step.now.plus(delay));

@@ -177,9 +177,9 @@ impl Writer {
                 let len =
                     i16::try_from(text.len()).map_err(|_| RecordError::TooLong(text.len()))?;
                 if self.flexible {
-                    self.varint(text.len() + 1)?
+                    self.varint(text.len() + 1)?;
                 } else {
-                    self.bytes.put_i16(len)
+                    self.bytes.put_i16(len);
                 }
                 self.bytes.put_slice(text.as_bytes());
             }

@@ -1,5 +1,7 @@
 //! Tests of the coordinator: scripts and properties on the pure group, and the runtime on a log in memory.
 
+mod memory;
 mod properties;
+mod runtime;
 mod scripts;
 mod world;

@@ -557,7 +557,7 @@ fn newcomer_that_waits_too_long_is_dropped() {
     let generation = world.group.generation();
     for _ in 0..61 {
         world.pass(SESSION_MS / 2);
-        let _ = world.heartbeat(id("a"), generation);
+        assert!(world.heartbeat(id("a"), generation).is_err());
     }
     assert_eq!(world.refused(b).error, GroupError::UnknownMemberId);
     let a = world.join(patient);
@@ -719,10 +719,13 @@ fn absent_static_member_is_kept_until_its_session_ends() {
     let joined = world.joined(b);
     assert_eq!((joined.members.len(), &*joined.leader), (2, "b"));
     world.settle(&["b"], joined.generation);
-    for _ in 0..14 {
+    for _ in 0..13 {
         world.pass(SESSION_MS / 2);
-        let _ = world.heartbeat(id("b"), joined.generation);
+        assert_eq!(world.heartbeat(id("b"), joined.generation), Ok(()));
     }
+    world.pass(SESSION_MS / 2);
+    let over = world.heartbeat(id("b"), joined.generation);
+    assert_eq!(over, Err(GroupError::RebalanceInProgress));
     assert_eq!(world.group.members().len(), 1);
 }
 

@@ -202,9 +202,9 @@ proptest! {
             bytes[1] = version;
         }
         let bytes = Bytes::from(bytes);
-        let _ = Key::decode(bytes.clone()).is_ok();
-        let _ = CommittedOffset::decode(bytes.clone()).is_ok();
-        let _ = GroupMetadata::decode(bytes).is_ok();
+        drop(Key::decode(bytes.clone()));
+        drop(CommittedOffset::decode(bytes.clone()));
+        drop(GroupMetadata::decode(bytes));
     }
 
     #[test]
