@@ -1,0 +1,2 @@
+//! Views in search indexes.
+pub mod tantivy;
