@@ -46,17 +46,17 @@ impl fmt::Display for Offset {
 }
 
 /// A log, for good: a wiped or re-created one has another id.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogId {
     /// Id of the cluster.
-    pub cluster: Uuid,
+    pub cluster: String,
     /// Id of the topic.
     pub topic: Uuid,
 }
 
 impl fmt::Display for LogId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.cluster.simple(), self.topic.simple())
+        write!(f, "{}/{}", self.cluster, self.topic.simple())
     }
 }
 
@@ -250,6 +250,9 @@ pub trait Sink: Send + 'static {
 pub trait Target: Send + Sync + 'static {
     /// The sinks it opens.
     type Sink: Sink;
+
+    /// Checks that the target can be reached and can hold the view, before its topic is known.
+    fn check(&self) -> impl Future<Output = Result<(), SinkError>> + Send;
 
     /// Connects, checks that the target can hold the view, and opens one partition.
     fn open(

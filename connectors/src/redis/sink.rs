@@ -42,6 +42,10 @@ impl RedisTarget {
 impl Target for RedisTarget {
     type Sink = RedisSink;
 
+    async fn check(&self) -> Result<(), SinkError> {
+        Connection::open(&self.url).await.map(|_| ())
+    }
+
     async fn open(&self, partition: Partition, identity: Identity) -> Result<RedisSink, SinkError> {
         let connection = Connection::open(&self.url).await?;
         Ok(RedisSink { target: self.clone(), partition, identity, connection })

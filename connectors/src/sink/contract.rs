@@ -48,7 +48,7 @@ pub(crate) fn schema() -> Schema {
 }
 
 pub(crate) fn identity() -> Identity {
-    let log = LogId { cluster: Uuid::from_u128(1), topic: Uuid::from_u128(2) };
+    let log = LogId { cluster: "cluster".into(), topic: Uuid::from_u128(2) };
     Identity { log, definition: definition().hash().clone() }
 }
 

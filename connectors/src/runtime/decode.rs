@@ -1,0 +1,109 @@
+//! From a record of the log to an operation of the target.
+//!
+//! Keeps the view bound to every schema met. The newest schema is that of the log's last record when
+//! reading began, then that of each record behind it: a column that only newer schemas have is absent
+//! in older rows, and a target that must change its shape does so once, for the newest.
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use headrace_clients::change::{ChangeHeaders, Schema, SchemaId, Version};
+use headrace_clients::{Record, last_record};
+
+use super::task::{Context, Stop};
+use crate::sink::{Offset, Operation, Partition, Prepared, Sink};
+use crate::view::{BoundView, RecordError};
+
+/// Why a record stops the view at its offset, besides those of [`RecordError`].
+const FOREIGN: &str = "the record has no headrace.* headers: only topics written by a source can feed a view yet";
+
+/// An operation with what the batcher asks of it.
+#[derive(Debug)]
+pub(crate) struct Decoded<V> {
+    pub(crate) operation: Operation<V>,
+    pub(crate) size_bytes: usize,
+    pub(crate) last: bool,
+}
+
+/// Decodes the records of one partition.
+#[derive(Debug)]
+pub(crate) struct Decoder {
+    context: Arc<Context>,
+    /// End of the log when reading began.
+    end: Offset,
+    newest: Option<Arc<Schema>>,
+    bound: HashMap<SchemaId, BoundView>,
+}
+
+impl Decoder {
+    /// Looks the newest schema up and prepares the target for it.
+    pub(crate) async fn open<S: Sink>(
+        context: &Arc<Context>,
+        partition: Partition,
+        end: Offset,
+        sink: &mut S,
+    ) -> Result<Decoder, Stop> {
+        let mut decoder = Decoder { context: Arc::clone(context), end, newest: None, bound: HashMap::new() };
+        let last = last_record(&context.client, &context.topic, partition.0).await?;
+        if let Some(headers) = last.as_ref().and_then(|record| record.change().ok().flatten()) {
+            decoder.bind(&headers, true, sink).await?;
+        }
+        Ok(decoder)
+    }
+
+    /// What the record does to the view.
+    pub(crate) async fn decode<S: Sink>(
+        &mut self,
+        record: &Record,
+        sink: &mut S,
+    ) -> Result<Decoded<S::Value>, Stop> {
+        let stop = |reason: String| Stop::record(record, reason);
+        let headers = record.change().map_err(|error| stop(error.to_string()))?;
+        let offset = Offset(record.offset);
+        let (key, value) = match (&record.value, &headers) {
+            (None, _) => {
+                let change = self.context.definition.tombstone(record.key.as_deref());
+                (change.map_err(|error| stop(error.to_string()))?.key, None)
+            }
+            (Some(_), None) => return Err(stop(FOREIGN.into())),
+            (Some(value), Some(headers)) => {
+                if !self.bound.contains_key(&headers.schema) {
+                    let newer = self.newest.is_none() || offset >= self.end;
+                    self.bind(headers, newer, sink).await?;
+                }
+                let view = self.bound.get(&headers.schema).expect("bound just now, or before");
+                apply_view(view, record.key.as_deref(), value, sink).map_err(|error| stop(error.to_string()))?
+            }
+        };
+        let size_bytes = key.len() + value.as_ref().map_or(0, S::size_bytes);
+        let version: Option<Version> = headers.map(|headers| headers.version);
+        let last = headers.is_some_and(|headers| headers.last);
+        Ok(Decoded { operation: Operation { offset, version, key, value }, size_bytes, last })
+    }
+
+    async fn bind<S: Sink>(&mut self, headers: &ChangeHeaders<'_>, newer: bool, sink: &mut S) -> Result<(), Stop> {
+        let schema = self.context.schemas.get(headers.schema).await?;
+        if newer {
+            self.newest = Some(Arc::clone(&schema));
+            self.bound.clear();
+        }
+        let newest = self.newest.as_ref().unwrap_or(&schema);
+        let view = self.context.definition.bind(&schema, newest)?;
+        self.bound.insert(headers.schema, view);
+        match newer {
+            true if sink.prepare(&schema, Some(headers.version)).await? == Prepared::Emptied => Err(Stop::Emptied),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Key and value of what a captured change does.
+fn apply_view<S: Sink>(
+    view: &BoundView,
+    key: Option<&[u8]>,
+    value: &[u8],
+    sink: &S,
+) -> Result<(String, Option<S::Value>), RecordError> {
+    let change = view.change(key, value)?;
+    let value = change.row.map(|row| sink.encode(view.fields(), &row)).transpose()?;
+    Ok((change.key, value))
+}
