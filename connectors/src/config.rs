@@ -109,22 +109,41 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    pub(crate) fn new(view: &str, setting: &'static str, message: impl Into<String>) -> ConfigError {
-        ConfigError { view: view.to_owned(), setting, message: message.into(), hint: None }
+    pub(crate) fn new(
+        view: &str,
+        setting: &'static str,
+        message: impl Into<String>,
+    ) -> ConfigError {
+        ConfigError {
+            view: view.to_owned(),
+            setting,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     pub(crate) fn hint(self, hint: impl Into<String>) -> ConfigError {
-        ConfigError { hint: Some(hint.into()), ..self }
+        ConfigError {
+            hint: Some(hint.into()),
+            ..self
+        }
     }
 }
 
 /// Checks everything that needs no server and no schema; [`crate::Views::start`] does the same first.
-pub fn check(views: &[ViewConfig], targets: &BTreeMap<String, TargetConfig>) -> Result<(), ConfigError> {
+pub fn check(
+    views: &[ViewConfig],
+    targets: &BTreeMap<String, TargetConfig>,
+) -> Result<(), ConfigError> {
     let mut definitions = Vec::with_capacity(views.len());
     for view in views {
         check_name(view)?;
         let target = targets.get(&view.to).ok_or_else(|| {
-            let error = ConfigError::new(&view.name, "to", format!("there is no target `{}`", view.to));
+            let error = ConfigError::new(
+                &view.name,
+                "to",
+                format!("there is no target `{}`", view.to),
+            );
             match nearest(&view.to, targets.keys().map(String::as_str)) {
                 Some(known) => error.hint(format!("did you mean `{known}`?")),
                 None => error.hint(format!("add [target.{}]", view.to)),
@@ -145,7 +164,11 @@ fn check_name(view: &ViewConfig) -> Result<(), ConfigError> {
     let name = &view.name;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     if name.is_empty() || name.len() > 100 || !name.chars().all(plain) {
-        let error = ConfigError::new(name, "name", "a view's name has 1 to 100 letters, digits, `_` or `-`");
+        let error = ConfigError::new(
+            name,
+            "name",
+            "a view's name has 1 to 100 letters, digits, `_` or `-`",
+        );
         return Err(error.hint("rename the table [view.NAME]"));
     }
     Ok(())
@@ -157,7 +180,9 @@ fn check_prefixes(
     targets: &BTreeMap<String, TargetConfig>,
 ) -> Result<(), ConfigError> {
     for (at, (view, definition)) in views.iter().enumerate() {
-        let Some(TargetConfig::Redis { redis }) = targets.get(&view.to) else { continue };
+        let Some(TargetConfig::Redis { redis }) = targets.get(&view.to) else {
+            continue;
+        };
         for (other, other_definition) in &views[..at] {
             let same = matches!(targets.get(&other.to), Some(TargetConfig::Redis { redis: url }) if url == redis);
             let (mine, theirs) = (definition.key().prefix(), other_definition.key().prefix());
@@ -177,7 +202,12 @@ fn check_prefixes(
 /// The known name most like `name`, if one is like it at all.
 pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     known
-        .map(|known| (strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase()), known))
+        .map(|known| {
+            (
+                strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase()),
+                known,
+            )
+        })
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, known)| known)
@@ -205,7 +235,12 @@ mod tests {
             ("cache".to_owned(), redis("redis://127.0.0.1:6379")),
             ("cache2".to_owned(), redis("redis://127.0.0.1:6379")),
             ("other".to_owned(), redis("redis://127.0.0.1:6380")),
-            ("search".to_owned(), TargetConfig::Tantivy { tantivy: "index".into() }),
+            (
+                "search".to_owned(),
+                TargetConfig::Tantivy {
+                    tantivy: "index".into(),
+                },
+            ),
         ]
         .into()
     }
@@ -230,9 +265,18 @@ mod tests {
     #[test]
     fn overlapping_prefixes_on_one_redis_are_refused() {
         let expected = "view `b`, `key`: its keys start with `product:x:` and those of view `a` with `product:`, in the same Redis";
-        let views = [view("a", "cache", "product:{id}"), view("b", "cache2", "product:x:{id}")];
+        let views = [
+            view("a", "cache", "product:{id}"),
+            view("b", "cache2", "product:x:{id}"),
+        ];
         assert!(error(&views).starts_with(expected), "{}", error(&views));
-        assert!(check(&[view("a", "cache", "p:{id}"), view("b", "cache", "p:{id}")], &targets()).is_err());
+        assert!(
+            check(
+                &[view("a", "cache", "p:{id}"), view("b", "cache", "p:{id}")],
+                &targets()
+            )
+            .is_err()
+        );
     }
 
     #[test]
@@ -244,7 +288,10 @@ mod tests {
 
     #[test]
     fn unknown_targets_and_bad_names_are_refused() {
-        assert!(error(&[view("a", "cach", "p:{id}")]).ends_with("there is no target `cach` | did you mean `cache`?"));
+        assert!(
+            error(&[view("a", "cach", "p:{id}")])
+                .ends_with("there is no target `cach` | did you mean `cache`?")
+        );
         assert!(check(&[view("a b", "cache", "p:{id}")], &targets()).is_err());
         assert!(check(&[view("", "cache", "p:{id}")], &targets()).is_err());
     }

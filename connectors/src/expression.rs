@@ -58,7 +58,9 @@ impl ExpressionError {
             ExpressionError::TooLong(_) | ExpressionError::TooDeep => {
                 Some("split the view, or compare fewer things")
             }
-            ExpressionError::Syntax { hint, .. } | ExpressionError::Unsupported { hint, .. } => *hint,
+            ExpressionError::Syntax { hint, .. } | ExpressionError::Unsupported { hint, .. } => {
+                *hint
+            }
         }
     }
 }
@@ -139,14 +141,21 @@ impl Node {
 }
 
 fn parse(text: &str) -> Result<Filter, ExpressionError> {
-    let (ast, source) = Parser::new().parse_with_source_info(text).map_err(|errors| {
-        let first = errors.errors.first();
-        let message = first.map_or_else(
-            || "syntax error".to_owned(),
-            |error| format!("line {}, column {}: {}", error.pos.0, error.pos.1, error.msg),
-        );
-        syntax(message, text)
-    })?;
+    let (ast, source) = Parser::new()
+        .parse_with_source_info(text)
+        .map_err(|errors| {
+            let first = errors.errors.first();
+            let message = first.map_or_else(
+                || "syntax error".to_owned(),
+                |error| {
+                    format!(
+                        "line {}, column {}: {}",
+                        error.pos.0, error.pos.1, error.msg
+                    )
+                },
+            );
+            syntax(message, text)
+        })?;
     let root = Walk { source: &source }.node(&ast)?;
     Ok(Filter { root })
 }
@@ -177,10 +186,17 @@ impl Walk<'_> {
         self.node(at).map(Box::new)
     }
 
-    fn comparison(&self, operator: Operator, left: &IdedExpr, right: &IdedExpr) -> Result<Node, ExpressionError> {
+    fn comparison(
+        &self,
+        operator: Operator,
+        left: &IdedExpr,
+        right: &IdedExpr,
+    ) -> Result<Node, ExpressionError> {
         let (column, operator, literal) = match (self.operand(left)?, self.operand(right)?) {
             (Operand::Column(column), Operand::Literal(literal)) => (column, operator, literal),
-            (Operand::Literal(literal), Operand::Column(column)) => (column, operator.mirrored(), literal),
+            (Operand::Literal(literal), Operand::Column(column)) => {
+                (column, operator.mirrored(), literal)
+            }
             (Operand::Column(_), Operand::Column(_)) => {
                 return Err(unsupported("the comparison of two columns", None));
             }
@@ -188,7 +204,11 @@ impl Walk<'_> {
                 return Err(unsupported("the comparison of two literals", None));
             }
         };
-        Ok(Node::Compare(Comparison { column, operator, literal }))
+        Ok(Node::Compare(Comparison {
+            column,
+            operator,
+            literal,
+        }))
     }
 
     fn operand(&self, at: &IdedExpr) -> Result<Operand, ExpressionError> {
@@ -196,9 +216,13 @@ impl Walk<'_> {
             Expr::Ident(name) => Ok(Operand::Column(name.clone())),
             Expr::Literal(literal) => self.literal(at.id, literal).map(Operand::Literal),
             Expr::Call(call) => match (call.func_name.as_str(), call.args.as_slice()) {
-                (operators::INDEX, [row, name]) => indexed_column(row, name).ok_or_else(|| unsupported_call(call)),
+                (operators::INDEX, [row, name]) => {
+                    indexed_column(row, name).ok_or_else(|| unsupported_call(call))
+                }
                 (operators::NEGATE, [of]) => match &of.expr {
-                    Expr::Literal(literal) => negated(self.literal(of.id, literal)?).map(Operand::Literal),
+                    Expr::Literal(literal) => {
+                        negated(self.literal(of.id, literal)?).map(Operand::Literal)
+                    }
                     _ => Err(unsupported_call(call)),
                 },
                 _ => Err(unsupported_call(call)),
@@ -217,7 +241,9 @@ impl Walk<'_> {
             LiteralValue::Bytes(_) => Err(unsupported("a bytes literal", None)),
             LiteralValue::Null => Err(unsupported(
                 "a comparison with null",
-                Some("a comparison with NULL is false, so `column != 'x'` already leaves NULL rows out"),
+                Some(
+                    "a comparison with NULL is false, so `column != 'x'` already leaves NULL rows out",
+                ),
             )),
         }
     }
@@ -232,7 +258,9 @@ impl Walk<'_> {
             let (start, stop) = (usize::try_from(start).ok()?, usize::try_from(stop).ok()?);
             [stop, stop + 1].into_iter().find_map(|end| {
                 let digits: String = chars.get(start..end)?.iter().collect();
-                let whole = chars.get(end).is_none_or(|next| !next.is_ascii_alphanumeric() && *next != '.');
+                let whole = chars
+                    .get(end)
+                    .is_none_or(|next| !next.is_ascii_alphanumeric() && *next != '.');
                 (whole && digits.parse() == Ok(value)).then_some(digits)
             })
         });
@@ -262,7 +290,9 @@ fn negated(literal: Literal) -> Result<Literal, ExpressionError> {
             Some(positive) => positive.to_owned(),
             None => format!("-{digits}"),
         })),
-        Literal::Text(_) | Literal::Bool(_) => Err(unsupported("the negative of a text or truth value", None)),
+        Literal::Text(_) | Literal::Bool(_) => {
+            Err(unsupported("the negative of a text or truth value", None))
+        }
     }
 }
 
@@ -292,19 +322,28 @@ impl Operator {
 }
 
 fn unsupported(what: &str, hint: Option<&'static str>) -> ExpressionError {
-    ExpressionError::Unsupported { what: what.to_owned(), hint }
+    ExpressionError::Unsupported {
+        what: what.to_owned(),
+        hint,
+    }
 }
 
 fn unsupported_call(call: &CallExpr) -> ExpressionError {
     let what = match call.func_name.as_str() {
         operators::CONDITIONAL => "the conditional ?:".to_owned(),
-        operators::ADD | operators::SUBSTRACT | operators::MULTIPLY | operators::DIVIDE | operators::MODULO => {
+        operators::ADD
+        | operators::SUBSTRACT
+        | operators::MULTIPLY
+        | operators::DIVIDE
+        | operators::MODULO => {
             format!("arithmetic {}", call.func_name.trim_matches('_'))
         }
         operators::NEGATE => "arithmetic -".to_owned(),
         operators::IN => "operator in".to_owned(),
         operators::INDEX => "indexing other than row['column']".to_owned(),
-        name if comparison_operator(name).is_some() => "a comparison inside a comparison".to_owned(),
+        name if comparison_operator(name).is_some() => {
+            "a comparison inside a comparison".to_owned()
+        }
         operators::LOGICAL_AND | operators::LOGICAL_OR | operators::LOGICAL_NOT => {
             "a comparison with the result of && || or !".to_owned()
         }
@@ -316,10 +355,16 @@ fn unsupported_call(call: &CallExpr) -> ExpressionError {
 
 fn not_a_comparison(expr: &Expr) -> ExpressionError {
     let (what, hint) = match expr {
-        Expr::Ident(name) => (format!("a column by itself ({name})"), Some("write column != 0 or column == true")),
+        Expr::Ident(name) => (
+            format!("a column by itself ({name})"),
+            Some("write column != 0 or column == true"),
+        ),
         Expr::Literal(_) => ("a literal by itself".to_owned(), None),
         Expr::Select(select) if select.test => ("function has()".to_owned(), None),
-        Expr::Select(select) => (format!("member .{}", select.field), Some("write row['column'] for any column name")),
+        Expr::Select(select) => (
+            format!("member .{}", select.field),
+            Some("write row['column'] for any column name"),
+        ),
         Expr::List(_) => ("a list".to_owned(), None),
         Expr::Map(_) => ("a map".to_owned(), None),
         Expr::Struct(_) => ("a message".to_owned(), None),
@@ -331,7 +376,10 @@ fn not_a_comparison(expr: &Expr) -> ExpressionError {
 }
 
 fn syntax(message: String, text: &str) -> ExpressionError {
-    ExpressionError::Syntax { message, hint: sql_hint(text) }
+    ExpressionError::Syntax {
+        message,
+        hint: sql_hint(text),
+    }
 }
 
 /// Length and nesting, checked on the bare text before any parser sees it.
@@ -368,7 +416,11 @@ fn code(text: &str) -> String {
         code.push_str("''");
         let quote = &rest[start..=start];
         let triple = quote.repeat(3);
-        let delimiter = if rest[start..].starts_with(&triple) { &triple[..] } else { quote };
+        let delimiter = if rest[start..].starts_with(&triple) {
+            &triple[..]
+        } else {
+            quote
+        };
         rest = after_string(&rest[start + delimiter.len()..], delimiter, raw);
     }
     code.push_str(rest);
@@ -382,7 +434,11 @@ fn after_string<'a>(inside: &'a str, delimiter: &str, raw: bool) -> &'a str {
             return after;
         }
         let escaped = !raw && tail.starts_with('\\');
-        at += tail.chars().take(if escaped { 2 } else { 1 }).map(char::len_utf8).sum::<usize>();
+        at += tail
+            .chars()
+            .take(if escaped { 2 } else { 1 })
+            .map(char::len_utf8)
+            .sum::<usize>();
     }
     ""
 }
@@ -405,6 +461,8 @@ fn sql_hint(text: &str) -> Option<&'static str> {
             _ => {}
         }
     }
-    let without = ["==", "!=", "<=", ">="].iter().fold(code, |text, operator| text.replace(operator, " "));
+    let without = ["==", "!=", "<=", ">="]
+        .iter()
+        .fold(code, |text, operator| text.replace(operator, " "));
     without.contains('=').then_some("SQL's = is written ==")
 }

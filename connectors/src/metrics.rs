@@ -59,18 +59,44 @@ impl Metrics {
         };
         let all = metrics.clone();
         registry.register("headrace_view_applied", "Operations applied", all.applied);
-        registry.register("headrace_view_skipped", "Operations that had been applied before", all.skipped);
-        registry.register("headrace_view_fenced", "Calls refused because a newer writer owns the view", all.fenced);
-        registry.register("headrace_view_lost", "Times a target had lost writes and got them again", all.lost);
-        registry.register("headrace_view_lag_records", "Records of the log not yet taken in", all.lag);
-        registry.register("headrace_view_up", "1 while the view follows the log", all.up);
-        registry.register("headrace_view_apply_seconds", "Duration of a call to the target", all.apply_seconds);
+        registry.register(
+            "headrace_view_skipped",
+            "Operations that had been applied before",
+            all.skipped,
+        );
+        registry.register(
+            "headrace_view_fenced",
+            "Calls refused because a newer writer owns the view",
+            all.fenced,
+        );
+        registry.register(
+            "headrace_view_lost",
+            "Times a target had lost writes and got them again",
+            all.lost,
+        );
+        registry.register(
+            "headrace_view_lag_records",
+            "Records of the log not yet taken in",
+            all.lag,
+        );
+        registry.register(
+            "headrace_view_up",
+            "1 while the view follows the log",
+            all.up,
+        );
+        registry.register(
+            "headrace_view_apply_seconds",
+            "Duration of a call to the target",
+            all.apply_seconds,
+        );
         metrics
     }
 
     /// Those of one view.
     pub(crate) fn of(&self, view: &str) -> ViewMetrics {
-        let label = View { view: view.to_owned() };
+        let label = View {
+            view: view.to_owned(),
+        };
         ViewMetrics {
             applied: self.applied.get_or_create_owned(&label),
             skipped: self.skipped.get_or_create_owned(&label),
@@ -97,7 +123,10 @@ pub(crate) struct ViewMetrics {
 
 impl ViewMetrics {
     fn partition(&self, partition: Partition) -> ViewPartition {
-        ViewPartition { view: self.label.view.clone(), partition: partition.0 }
+        ViewPartition {
+            view: self.label.view.clone(),
+            partition: partition.0,
+        }
     }
 
     pub(crate) fn applied(&self, applied: &Applied, took: Duration) {
@@ -115,10 +144,16 @@ impl ViewMetrics {
     }
 
     pub(crate) fn lag(&self, partition: Partition, records: i64) {
-        self.all.lag.get_or_create(&self.partition(partition)).set(records.max(0));
+        self.all
+            .lag
+            .get_or_create(&self.partition(partition))
+            .set(records.max(0));
     }
 
     pub(crate) fn up(&self, partition: Partition, up: bool) {
-        self.all.up.get_or_create(&self.partition(partition)).set(i64::from(up));
+        self.all
+            .up
+            .get_or_create(&self.partition(partition))
+            .set(i64::from(up));
     }
 }

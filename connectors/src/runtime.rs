@@ -15,4 +15,4 @@ mod retry;
 pub(crate) mod schemas;
 pub(crate) mod status;
 pub(crate) mod supervisor;
-mod task;
+pub(crate) mod task;

@@ -19,6 +19,7 @@ pub(crate) mod contract;
 
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use headrace_clients::change::{Row, Schema, Version};
@@ -104,7 +105,7 @@ pub struct Operation<V> {
 
 /// Operations that take effect together with the watermark.
 #[derive(Debug, Clone)]
-pub struct Call<'a, V> {
+pub struct Call<V> {
     /// The caller's token.
     pub epoch: Epoch,
     /// The offset the caller knows to be applied; `None` for nothing.
@@ -112,7 +113,7 @@ pub struct Call<'a, V> {
     /// True on the caller's first call since it read the watermark: an older epoch may be stored, or nothing.
     pub first: bool,
     /// In log order.
-    pub operations: &'a [Operation<V>],
+    pub operations: Arc<[Operation<V>]>,
     /// The watermark afterwards; its offset is not below that of any operation.
     pub position: Position,
 }
@@ -172,7 +173,9 @@ pub enum Mismatch {
         end: Offset,
     },
     /// The log no longer has what follows the stored offset.
-    #[error("partition {partition}: the target is at offset {stored}, but the log starts at {start}")]
+    #[error(
+        "partition {partition}: the target is at offset {stored}, but the log starts at {start}"
+    )]
     BeforeStart {
         /// The partition.
         partition: i32,
@@ -211,7 +214,7 @@ pub enum SinkError {
 /// One partition of one view in a target. The module states the contract.
 pub trait Sink: Send + 'static {
     /// A row in the target's form.
-    type Value: Send + Sync + fmt::Debug;
+    type Value: Clone + Send + Sync + fmt::Debug + 'static;
 
     /// True when the target may be emptied without asking, because nothing but this view lives in it:
     /// a mismatch is then healed by a rebuild.
@@ -237,7 +240,10 @@ pub trait Sink: Send + 'static {
     fn stored(&mut self) -> impl Future<Output = Result<Option<Watermark>, SinkError>> + Send;
 
     /// Applies operations and watermark together.
-    fn apply(&mut self, call: Call<'_, Self::Value>) -> impl Future<Output = Result<Applied, SinkError>> + Send;
+    fn apply(
+        &mut self,
+        call: Call<Self::Value>,
+    ) -> impl Future<Output = Result<Applied, SinkError>> + Send;
 
     /// Makes everything applied durable and readable.
     fn commit(&mut self) -> impl Future<Output = Result<(), SinkError>> + Send;

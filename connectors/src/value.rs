@@ -102,7 +102,10 @@ mod tests {
 
     #[test]
     fn strings_are_borrowed_unless_escaped() {
-        assert!(matches!(unquote(r#""plain ä""#), Ok(Cow::Borrowed("plain ä"))));
+        assert!(matches!(
+            unquote(r#""plain ä""#),
+            Ok(Cow::Borrowed("plain ä"))
+        ));
         assert_eq!(unquote(r#""a\"b\u00e4\n""#).unwrap(), "a\"bä\n");
         assert!(unquote("7").is_err());
         assert!(unquote("\"").is_err());
@@ -111,10 +114,16 @@ mod tests {
     #[test]
     fn plain_bytes_follow_the_table_of_values() {
         let plain = |ty, json| plain(ty, json).map(Cow::into_owned);
-        assert_eq!(plain(ColumnType::UInt, "18446744073709551615").unwrap(), b"18446744073709551615");
+        assert_eq!(
+            plain(ColumnType::UInt, "18446744073709551615").unwrap(),
+            b"18446744073709551615"
+        );
         assert_eq!(plain(ColumnType::Text, r#""x\ty""#).unwrap(), b"x\ty");
         assert_eq!(plain(ColumnType::Bytes, r#""AP8=""#).unwrap(), [0, 255]);
-        assert_eq!(plain(ColumnType::Json, r#"{"a": [1.10]}"#).unwrap(), br#"{"a": [1.10]}"#);
+        assert_eq!(
+            plain(ColumnType::Json, r#"{"a": [1.10]}"#).unwrap(),
+            br#"{"a": [1.10]}"#
+        );
         assert!(plain(ColumnType::Bytes, r#""not base64!""#).is_err());
         assert!(plain(ColumnType::Int, "[1]").is_err());
     }
@@ -122,7 +131,13 @@ mod tests {
     #[test]
     fn a_value_is_found_by_place_then_by_name() {
         let row = Row::parse(br#"{"a":1,"b":null,"c":"x"}"#).unwrap();
-        let at = |index, name: &str| Place { index, name: name.into() }.of(&row);
+        let at = |index, name: &str| {
+            Place {
+                index,
+                name: name.into(),
+            }
+            .of(&row)
+        };
         assert_eq!(at(2, "c"), Some("\"x\""));
         assert_eq!(at(0, "c"), Some("\"x\""));
         assert_eq!(at(9, "a"), Some("1"));

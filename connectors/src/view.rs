@@ -49,9 +49,18 @@ impl Definition {
     /// Checks and parses what was configured.
     pub fn new(config: &ViewConfig) -> Result<Definition, ConfigError> {
         let view = &config.name;
-        let key = KeyTemplate::parse(&config.key).map_err(|reason| ConfigError::new(view, "key", reason))?;
-        let filter = config.where_.as_deref().map(|text| parse_filter(view, text)).transpose()?;
-        if config.fields.as_ref().is_some_and(std::collections::BTreeMap::is_empty) {
+        let key = KeyTemplate::parse(&config.key)
+            .map_err(|reason| ConfigError::new(view, "key", reason))?;
+        let filter = config
+            .where_
+            .as_deref()
+            .map(|text| parse_filter(view, text))
+            .transpose()?;
+        if config
+            .fields
+            .as_ref()
+            .is_some_and(std::collections::BTreeMap::is_empty)
+        {
             let error = ConfigError::new(view, "fields", "no field is named");
             return Err(error.hint("leave `fields` out to take all columns"));
         }
@@ -62,7 +71,10 @@ impl Definition {
             form: config.as_.unwrap_or_default(),
             key,
             filter,
-            fields: config.fields.clone().map(|fields| fields.into_iter().collect()),
+            fields: config
+                .fields
+                .clone()
+                .map(|fields| fields.into_iter().collect()),
             hash: hash(config),
         })
     }
@@ -86,22 +98,36 @@ impl Definition {
     pub fn bind(&self, schema: &Schema, newest: &Schema) -> Result<BoundView, DefinitionError> {
         self.check_key(schema)?;
         let unknown = |column: &str| {
-            let known = newest.columns.iter().chain(&schema.columns).map(|column| column.name.as_str());
+            let known = newest
+                .columns
+                .iter()
+                .chain(&schema.columns)
+                .map(|column| column.name.as_str());
             DefinitionError::Unknown {
                 column: column.to_owned(),
                 nearest: nearest(column, known).map(str::to_owned),
             }
         };
-        let filter = self.filter.as_ref().map(|filter| filter.bind(schema, newest)).transpose();
+        let filter = self
+            .filter
+            .as_ref()
+            .map(|filter| filter.bind(schema, newest))
+            .transpose();
         let filter = filter.map_err(|error| match error {
             BindError::Unknown(column) => unknown(&column),
             error @ BindError::Type { .. } => DefinitionError::Filter(error),
         })?;
         let fields = match &self.fields {
             None => all_fields(schema),
-            Some(fields) => chosen_fields(fields, schema, newest).map_err(|column| unknown(&column))?,
+            Some(fields) => {
+                chosen_fields(fields, schema, newest).map_err(|column| unknown(&column))?
+            }
         };
-        Ok(BoundView { key: self.key.clone(), filter, fields })
+        Ok(BoundView {
+            key: self.key.clone(),
+            filter,
+            fields,
+        })
     }
 
     /// The fields the view has for rows of `schema`.
@@ -113,13 +139,21 @@ impl Definition {
     }
 
     fn check_key(&self, schema: &Schema) -> Result<(), DefinitionError> {
-        let key: Vec<&str> = schema.key_columns().iter().map(|column| column.name.as_str()).collect();
-        let complete = key.iter().all(|name| self.key.columns().any(|column| column == *name))
+        let key: Vec<&str> = schema
+            .key_columns()
+            .iter()
+            .map(|column| column.name.as_str())
+            .collect();
+        let complete = key
+            .iter()
+            .all(|name| self.key.columns().any(|column| column == *name))
             && self.key.columns().all(|column| key.contains(&column));
         if complete && !key.is_empty() {
             return Ok(());
         }
-        Err(DefinitionError::Key { key: key.join(", ") })
+        Err(DefinitionError::Key {
+            key: key.join(", "),
+        })
     }
 }
 
@@ -134,44 +168,74 @@ fn parse_filter(view: &str, text: &str) -> Result<Filter, ConfigError> {
 /// A field takes one column by its plain name.
 fn check_field(view: &str, name: &str, column: &str) -> Result<(), ConfigError> {
     if name.is_empty() || name.starts_with("__") {
-        let message = format!("`{name}` is no name for a field: names are not empty and do not start with `__`");
+        let message = format!(
+            "`{name}` is no name for a field: names are not empty and do not start with `__`"
+        );
         return Err(ConfigError::new(view, "fields", message));
     }
     let operator = |c: char| "()[]'\"+*/%<>=!&|?,;".contains(c);
     if column.is_empty() || column.contains(operator) {
         let message = format!("not yet supported: `{name} = \"{column}\"` is an expression");
-        return Err(ConfigError::new(view, "fields", message).hint("a field takes a column by its name"));
+        return Err(
+            ConfigError::new(view, "fields", message).hint("a field takes a column by its name")
+        );
     }
     Ok(())
 }
 
 fn hash(config: &ViewConfig) -> DefinitionHash {
-    let ViewConfig { name: _, from, to: _, as_, key, where_, fields } = config;
+    let ViewConfig {
+        name: _,
+        from,
+        to: _,
+        as_,
+        key,
+        where_,
+        fields,
+    } = config;
     let form = match as_.unwrap_or_default() {
         Form::Hash => "hash",
         Form::Json => "json",
     };
     let canonical = serde_json::json!([DEFINITION_FORMAT, from, form, key, where_, fields]);
-    DefinitionHash(sha1_smol::Sha1::from(canonical.to_string()).digest().to_string())
+    DefinitionHash(
+        sha1_smol::Sha1::from(canonical.to_string())
+            .digest()
+            .to_string(),
+    )
 }
 
 fn all_fields(schema: &Schema) -> Vec<Field> {
     let field = |(index, column): (usize, &headrace_clients::change::Column)| Field {
         name: column.name.clone(),
-        place: Place { index, name: column.name.clone() },
+        place: Place {
+            index,
+            name: column.name.clone(),
+        },
         ty: column.ty,
     };
     schema.columns.iter().enumerate().map(field).collect()
 }
 
 /// The named columns; one that only `newest` has is left out; `Err` with one that neither has.
-fn chosen_fields(fields: &[(String, String)], schema: &Schema, newest: &Schema) -> Result<Vec<Field>, String> {
+fn chosen_fields(
+    fields: &[(String, String)],
+    schema: &Schema,
+    newest: &Schema,
+) -> Result<Vec<Field>, String> {
     let mut chosen = Vec::with_capacity(fields.len());
     for (name, column) in fields {
-        match schema.columns.iter().position(|known| known.name == *column) {
+        match schema
+            .columns
+            .iter()
+            .position(|known| known.name == *column)
+        {
             Some(index) => chosen.push(Field {
                 name: name.clone(),
-                place: Place { index, name: column.clone() },
+                place: Place {
+                    index,
+                    name: column.clone(),
+                },
                 ty: schema.columns[index].ty,
             }),
             None if newest.column(column).is_some() => {}
@@ -196,7 +260,9 @@ pub enum DefinitionError {
     #[error("`where`: {0}")]
     Filter(BindError),
     /// The key template is not over the primary key.
-    #[error("the key must use all primary-key columns and nothing else; the primary key is ({key})")]
+    #[error(
+        "the key must use all primary-key columns and nothing else; the primary key is ({key})"
+    )]
     Key {
         /// Names of the primary key's columns.
         key: String,
@@ -263,7 +329,11 @@ impl BoundView {
     }
 
     /// What a record with this value does; see the module.
-    pub fn change<'a>(&self, key: Option<&[u8]>, value: &'a [u8]) -> Result<Change<'a>, RecordError> {
+    pub fn change<'a>(
+        &self,
+        key: Option<&[u8]>,
+        value: &'a [u8],
+    ) -> Result<Change<'a>, RecordError> {
         let key = render_key(&self.key, key)?;
         let envelope = Envelope::parse(value)?;
         let row = match (envelope.op, envelope.after) {

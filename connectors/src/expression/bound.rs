@@ -82,10 +82,24 @@ fn bind_node(node: &Node, schema: &Schema, newest: &Schema) -> Result<BoundNode,
     })
 }
 
-fn bind_comparison(comparison: &Comparison, schema: &Schema, newest: &Schema) -> Result<BoundNode, BindError> {
-    let Comparison { column: name, operator, literal } = comparison;
-    let place = schema.columns.iter().position(|column| column.name == *name);
-    let Some(column) = place.map(|index| &schema.columns[index]).or_else(|| newest.column(name)) else {
+fn bind_comparison(
+    comparison: &Comparison,
+    schema: &Schema,
+    newest: &Schema,
+) -> Result<BoundNode, BindError> {
+    let Comparison {
+        column: name,
+        operator,
+        literal,
+    } = comparison;
+    let place = schema
+        .columns
+        .iter()
+        .position(|column| column.name == *name);
+    let Some(column) = place
+        .map(|index| &schema.columns[index])
+        .or_else(|| newest.column(name))
+    else {
         return Err(BindError::Unknown(name.clone()));
     };
     let test = test(column, *operator, literal).ok_or_else(|| BindError::Type {
@@ -94,7 +108,14 @@ fn bind_comparison(comparison: &Comparison, schema: &Schema, newest: &Schema) ->
         literal: literal.to_string(),
     })?;
     Ok(match place {
-        Some(index) => BoundNode::Compare(Place { index, name: name.clone() }, *operator, test),
+        Some(index) => BoundNode::Compare(
+            Place {
+                index,
+                name: name.clone(),
+            },
+            *operator,
+            test,
+        ),
         None => BoundNode::Never,
     })
 }
@@ -105,16 +126,21 @@ fn test(column: &Column, operator: Operator, literal: &Literal) -> Option<Test> 
     match (column.ty, literal) {
         (T::Int | T::UInt | T::Year | T::Bit, Literal::Int(value)) => Some(Test::Integer(*value)),
         (T::Int | T::UInt | T::Bit, Literal::Bool(value)) => {
-            matches!(operator, Operator::Equal | Operator::NotEqual).then_some(Test::Integer(i128::from(*value)))
+            matches!(operator, Operator::Equal | Operator::NotEqual)
+                .then_some(Test::Integer(i128::from(*value)))
         }
         (T::Int | T::UInt | T::Year | T::Bit | T::Decimal { .. }, Literal::Double(digits)) => {
             digits.parse().ok().map(Test::Decimal)
         }
         (T::Decimal { .. }, Literal::Int(value)) => Some(Test::Decimal((*value).into())),
         (T::Decimal { .. }, Literal::Text(digits)) => decimal(digits).map(Test::Decimal),
-        (T::Float | T::Double, Literal::Int(value)) => value.to_string().parse().ok().map(Test::Double),
+        (T::Float | T::Double, Literal::Int(value)) => {
+            value.to_string().parse().ok().map(Test::Double)
+        }
         (T::Float | T::Double, Literal::Double(digits)) => digits.parse().ok().map(Test::Double),
-        (T::Text | T::Enum | T::Set | T::Uuid | T::Inet, Literal::Text(text)) => Some(Test::Text(text.clone())),
+        (T::Text | T::Enum | T::Set | T::Uuid | T::Inet, Literal::Text(text)) => {
+            Some(Test::Text(text.clone()))
+        }
         (T::Date, Literal::Text(text)) => is_date(text).then(|| Test::Moment(text.clone())),
         (T::DateTime { fraction } | T::Timestamp { fraction }, Literal::Text(text)) => {
             moment(text, fraction, matches!(column.ty, T::Timestamp { .. })).map(Test::Moment)
@@ -195,7 +221,9 @@ impl Test {
 /// Plain digits with sign and point; an exponent is refused, for it could ask for any amount of memory.
 fn decimal(text: &str) -> Option<BigDecimal> {
     let plain = text.len() <= DIGITS_MAX
-        && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || matches!(byte, b'-' | b'.'));
     plain.then(|| text.parse().ok()).flatten()
 }
 
@@ -208,7 +236,11 @@ fn is_date(text: &str) -> bool {
 fn matches_shape(text: &str, shape: &str) -> bool {
     text.len() == shape.len()
         && text.bytes().zip(shape.bytes()).all(|(byte, like)| {
-            if like.is_ascii_digit() { byte.is_ascii_digit() } else { byte == like }
+            if like.is_ascii_digit() {
+                byte.is_ascii_digit()
+            } else {
+                byte == like
+            }
         })
 }
 
@@ -217,7 +249,11 @@ fn moment(text: &str, fraction: u8, utc: bool) -> Option<String> {
     if is_date(text) {
         return moment(&format!("{text}T00:00:00"), fraction, utc);
     }
-    let text = if utc { text.strip_suffix('Z').unwrap_or(text) } else { text };
+    let text = if utc {
+        text.strip_suffix('Z').unwrap_or(text)
+    } else {
+        text
+    };
     let (seconds, digits) = text.split_once('.').unwrap_or((text, ""));
     let shaped = matches_shape(seconds, "0000-00-00T00:00:00");
     if !shaped || digits.len() > 6 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -225,17 +261,28 @@ fn moment(text: &str, fraction: u8, utc: bool) -> Option<String> {
     }
     let width = usize::from(fraction);
     let digits = format!("{digits:0<width$}");
-    Some(if digits.is_empty() { seconds.to_owned() } else { format!("{seconds}.{digits}") })
+    Some(if digits.is_empty() {
+        seconds.to_owned()
+    } else {
+        format!("{seconds}.{digits}")
+    })
 }
 
 /// `[-]HH:MM:SS[.ffffff]`, hours up to three digits.
 fn microseconds(text: &str) -> Option<i64> {
-    let (negative, text) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+    let (negative, text) = text
+        .strip_prefix('-')
+        .map_or((false, text), |rest| (true, rest));
     let (clock, digits) = text.split_once('.').unwrap_or((text, ""));
     let mut parts = clock.split(':');
     let (hours, minutes, seconds) = (parts.next()?, parts.next()?, parts.next()?);
-    let shaped = (2..=3).contains(&hours.len()) && minutes.len() == 2 && seconds.len() == 2 && parts.next().is_none();
-    let all_digits = [hours, minutes, seconds, digits].iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
+    let shaped = (2..=3).contains(&hours.len())
+        && minutes.len() == 2
+        && seconds.len() == 2
+        && parts.next().is_none();
+    let all_digits = [hours, minutes, seconds, digits]
+        .iter()
+        .all(|part| part.bytes().all(|b| b.is_ascii_digit()));
     if !shaped || !all_digits || digits.len() > 6 {
         return None;
     }

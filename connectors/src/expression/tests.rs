@@ -7,7 +7,13 @@ fn schema() -> Schema {
     let columns = [
         ("id", T::Int),
         ("big", T::UInt),
-        ("price", T::Decimal { precision: 65, scale: 30 }),
+        (
+            "price",
+            T::Decimal {
+                precision: 65,
+                scale: 30,
+            },
+        ),
         ("weight", T::Float),
         ("ratio", T::Double),
         ("status", T::Text),
@@ -23,8 +29,16 @@ fn schema() -> Schema {
         ("row", T::Int),
         ("tüte d", T::Text),
     ];
-    let column = |(name, ty): (&str, T)| Column { name: name.into(), ty, key: None, nullable: true, default: None };
-    Schema { columns: columns.map(column).to_vec() }
+    let column = |(name, ty): (&str, T)| Column {
+        name: name.into(),
+        ty,
+        key: None,
+        nullable: true,
+        default: None,
+    };
+    Schema {
+        columns: columns.map(column).to_vec(),
+    }
 }
 
 const ROW: &str = r#"{"id":-7,"big":18446744073709551615,"price":"12345678901234567890.100000000000000000000000000000",
@@ -33,7 +47,9 @@ const ROW: &str = r#"{"id":-7,"big":18446744073709551615,"price":"12345678901234
 
 fn accepts(text: &str, row: &str) -> bool {
     let filter = Filter::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-    let bound = filter.bind(&schema(), &schema()).unwrap_or_else(|error| panic!("{text}: {error}"));
+    let bound = filter
+        .bind(&schema(), &schema())
+        .unwrap_or_else(|error| panic!("{text}: {error}"));
     bound.accepts(&Row::parse(row.as_bytes()).unwrap()).unwrap()
 }
 
@@ -50,8 +66,14 @@ fn comparisons_hold_by_type() {
         ("big > 9223372036854775807", true),
         ("big == 18446744073709551615.0", true),
         ("price == 12345678901234567890.1", true),
-        ("price == 12345678901234567890.10000000000000000000000001", false),
-        ("price < 12345678901234567890.10000000000000000000000001", true),
+        (
+            "price == 12345678901234567890.10000000000000000000000001",
+            false,
+        ),
+        (
+            "price < 12345678901234567890.10000000000000000000000001",
+            true,
+        ),
         ("price == '12345678901234567890.100'", true),
         ("price > 12", true),
         ("weight == 0.1", true),
@@ -99,7 +121,15 @@ fn logic_joins_comparisons() {
 #[test]
 fn a_comparison_with_null_is_false() {
     let row = r#"{"id":null,"price":null,"status":null}"#;
-    for text in ["id == 0", "id != 0", "id < 0", "price >= 0", "status != 'draft'", "status == ''", "born != '2026-01-01'"] {
+    for text in [
+        "id == 0",
+        "id != 0",
+        "id < 0",
+        "price >= 0",
+        "status != 'draft'",
+        "status == ''",
+        "born != '2026-01-01'",
+    ] {
         assert!(!accepts(text, row), "{text}");
     }
     assert!(accepts("!(status != 'draft')", row));
@@ -107,10 +137,15 @@ fn a_comparison_with_null_is_false() {
 
 #[test]
 fn a_column_that_came_later_is_null_before() {
-    let old = Schema { columns: schema().columns[..1].to_vec() };
+    let old = Schema {
+        columns: schema().columns[..1].to_vec(),
+    };
     let filter = Filter::parse("id == -7 && status != 'draft'").unwrap();
     let bound = filter.bind(&old, &schema()).unwrap();
-    assert_eq!(bound.accepts(&Row::parse(br#"{"id":-7}"#).unwrap()), Ok(false));
+    assert_eq!(
+        bound.accepts(&Row::parse(br#"{"id":-7}"#).unwrap()),
+        Ok(false)
+    );
     assert!(filter.bind(&old, &old).is_err());
 }
 
@@ -118,19 +153,43 @@ fn a_column_that_came_later_is_null_before() {
 fn types_that_do_not_go_together_are_named() {
     for (text, expected) in [
         ("nope == 1", "the table has no column `nope`"),
-        ("status == 1", "column `status` is text, which cannot be compared with the number 1"),
-        ("id == '7'", "column `id` is an integer, which cannot be compared with the text '7'"),
-        ("flag < true", "column `flag` is an integer, which cannot be compared with true"),
-        ("price == 'x'", "column `price` is a DECIMAL, which cannot be compared with the text 'x'"),
-        ("raw == 'x'", "column `raw` is binary, which cannot be compared with the text 'x'"),
-        ("doc == 'x'", "column `doc` is JSON, which cannot be compared with the text 'x'"),
+        (
+            "status == 1",
+            "column `status` is text, which cannot be compared with the number 1",
+        ),
+        (
+            "id == '7'",
+            "column `id` is an integer, which cannot be compared with the text '7'",
+        ),
+        (
+            "flag < true",
+            "column `flag` is an integer, which cannot be compared with true",
+        ),
+        (
+            "price == 'x'",
+            "column `price` is a DECIMAL, which cannot be compared with the text 'x'",
+        ),
+        (
+            "raw == 'x'",
+            "column `raw` is binary, which cannot be compared with the text 'x'",
+        ),
+        (
+            "doc == 'x'",
+            "column `doc` is JSON, which cannot be compared with the text 'x'",
+        ),
         (
             "at > '2026-01-31 13:05:00'",
             "column `at` is a DATETIME ('2026-01-31T13:05:00'), which cannot be compared with the text '2026-01-31 13:05:00'",
         ),
-        ("lasts > '1:2:3'", "column `lasts` is a TIME ('13:05:00'), which cannot be compared with the text '1:2:3'"),
+        (
+            "lasts > '1:2:3'",
+            "column `lasts` is a TIME ('13:05:00'), which cannot be compared with the text '1:2:3'",
+        ),
     ] {
-        let error = Filter::parse(text).unwrap().bind(&schema(), &schema()).unwrap_err();
+        let error = Filter::parse(text)
+            .unwrap()
+            .bind(&schema(), &schema())
+            .unwrap_err();
         assert_eq!(error.to_string(), expected, "{text}");
     }
 }
@@ -160,7 +219,11 @@ fn other_expressions_are_refused_by_name() {
         ("timestamp(at) > timestamp('x')", "function timestamp()"),
     ] {
         let error = Filter::parse(text).unwrap_err();
-        assert_eq!(error.to_string(), format!("not yet supported: {name}"), "{text}");
+        assert_eq!(
+            error.to_string(),
+            format!("not yet supported: {name}"),
+            "{text}"
+        );
     }
 }
 
@@ -171,11 +234,17 @@ fn sql_habits_get_a_hint() {
         ("status <> 'x'", "SQL's <> is written !="),
         ("id == 1 AND flag == 1", "SQL's AND is written &&"),
         ("id == 1 or flag == 1", "SQL's OR is written ||"),
-        ("status LIKE '%x'", "LIKE is not yet supported; only == != < <= > >= compare text"),
+        (
+            "status LIKE '%x'",
+            "LIKE is not yet supported; only == != < <= > >= compare text",
+        ),
         ("NOT flag == 1", "SQL's NOT is written !(…)"),
     ] {
         let error = Filter::parse(text).unwrap_err();
-        assert!(matches!(error, ExpressionError::Syntax { .. }), "{text}: {error}");
+        assert!(
+            matches!(error, ExpressionError::Syntax { .. }),
+            "{text}: {error}"
+        );
         assert_eq!(error.hint(), Some(hint), "{text}");
     }
     let quoted = Filter::parse("status == 'a = b AND c").unwrap_err();
@@ -186,9 +255,18 @@ fn sql_habits_get_a_hint() {
 fn long_and_deep_text_is_refused_before_parsing() {
     let nested = |depth: usize| format!("{}id == 1{}", "(".repeat(depth), ")".repeat(depth));
     assert!(accepts(&nested(DEPTH_MAX), r#"{"id":1}"#));
-    assert_eq!(Filter::parse(&nested(DEPTH_MAX + 1)), Err(ExpressionError::TooDeep));
-    assert_eq!(Filter::parse(&format!("{}flag == 1", "!".repeat(65))), Err(ExpressionError::TooDeep));
-    assert_eq!(Filter::parse(&nested(2045)), Err(ExpressionError::TooLong(4097)));
+    assert_eq!(
+        Filter::parse(&nested(DEPTH_MAX + 1)),
+        Err(ExpressionError::TooDeep)
+    );
+    assert_eq!(
+        Filter::parse(&format!("{}flag == 1", "!".repeat(65))),
+        Err(ExpressionError::TooDeep)
+    );
+    assert_eq!(
+        Filter::parse(&nested(2045)),
+        Err(ExpressionError::TooLong(4097))
+    );
     let quoted = format!("status == '{}'", "(".repeat(100));
     assert!(!accepts(&quoted, r#"{"status":"x"}"#));
     let wide = vec!["id == 1"; 400].join("||");
@@ -197,7 +275,10 @@ fn long_and_deep_text_is_refused_before_parsing() {
 
 #[test]
 fn no_text_of_the_allowed_length_ends_the_process() {
-    for unit in ["a.", "a[", "a[0]", "!", "-", "a?b:", "a==", "1+", "(", "{1:", "[", "a(", "'", "\"\"\"", "\\", "a&&", "a||", "f().", "- -", "`"] {
+    for unit in [
+        "a.", "a[", "a[0]", "!", "-", "a?b:", "a==", "1+", "(", "{1:", "[", "a(", "'", "\"\"\"",
+        "\\", "a&&", "a||", "f().", "- -", "`",
+    ] {
         let text = unit.repeat(TEXT_BYTES_MAX / unit.len());
         assert!(Filter::parse(&text).is_err());
         assert!(Filter::parse(&text[..text.len() - 1]).is_err());
@@ -206,7 +287,15 @@ fn no_text_of_the_allowed_length_ends_the_process() {
 
 #[test]
 fn a_value_of_another_form_is_an_error_with_its_column() {
-    let bound = Filter::parse("id == 1").unwrap().bind(&schema(), &schema()).unwrap();
-    let (column, error) = bound.accepts(&Row::parse(br#"{"id":"x"}"#).unwrap()).unwrap_err();
-    assert_eq!((column.as_str(), error.to_string().as_str()), ("id", "the value is not an integer: \"x\""));
+    let bound = Filter::parse("id == 1")
+        .unwrap()
+        .bind(&schema(), &schema())
+        .unwrap();
+    let (column, error) = bound
+        .accepts(&Row::parse(br#"{"id":"x"}"#).unwrap())
+        .unwrap_err();
+    assert_eq!(
+        (column.as_str(), error.to_string().as_str()),
+        ("id", "the value is not an integer: \"x\"")
+    );
 }

@@ -26,7 +26,10 @@ pub(crate) static FUNCTION: LazyLock<String> = LazyLock::new(|| {
 
 fn library() -> String {
     let name = FUNCTION.as_str();
-    format!("#!lua name={name}\n{}", SOURCE.replace("FUNCTION_NAME", name))
+    format!(
+        "#!lua name={name}\n{}",
+        SOURCE.replace("FUNCTION_NAME", name)
+    )
 }
 
 /// A connection that a view may use.
@@ -57,14 +60,19 @@ impl Connection {
 
     /// Sends one command.
     pub(crate) async fn query<T: FromRedisValue>(&mut self, cmd: &Cmd) -> Result<T, SinkError> {
-        cmd.query_async(&mut self.inner).await.map_err(|error| failure(&self.address, &error))
+        cmd.query_async(&mut self.inner)
+            .await
+            .map_err(|error| failure(&self.address, &error))
     }
 
     /// Calls our function; where the server no longer has it, loads it and calls again.
     pub(crate) async fn call<T: FromRedisValue>(&mut self, cmd: &Cmd) -> Result<T, SinkError> {
         match cmd.query_async(&mut self.inner).await {
             Err(error) if function_missing(&error) => {
-                tracing::info!(redis = self.address, "the function was gone, loading it again");
+                tracing::info!(
+                    redis = self.address,
+                    "the function was gone, loading it again"
+                );
                 self.load().await?;
                 self.query(cmd).await
             }
@@ -82,13 +90,21 @@ impl Connection {
         let info: String = self.query(redis::cmd("INFO").arg("everything")).await?;
         let value = |name: &str| {
             let mut lines = info.lines();
-            lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim)
+            lines
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .map(str::trim)
         };
         let version = value("redis_version").unwrap_or_default();
-        let major = version.split('.').next().and_then(|major| major.parse::<u32>().ok());
+        let major = version
+            .split('.')
+            .next()
+            .and_then(|major| major.parse::<u32>().ok());
         if major.is_none_or(|major| major < SERVER_MAJOR_MIN) {
             return Err(SinkError::Refused {
-                message: format!("redis at {} is version {version}, and {SERVER_MAJOR_MIN} or later is needed (Functions)", self.address),
+                message: format!(
+                    "redis at {} is version {version}, and {SERVER_MAJOR_MIN} or later is needed (Functions)",
+                    self.address
+                ),
                 hint: format!("use Redis {SERVER_MAJOR_MIN} or later, or Valkey"),
             });
         }
@@ -104,7 +120,9 @@ impl Connection {
 }
 
 fn function_missing(error: &RedisError) -> bool {
-    error.detail().is_some_and(|detail| detail.contains("Function not found"))
+    error
+        .detail()
+        .is_some_and(|detail| detail.contains("Function not found"))
         || error.to_string().contains("Function not found")
 }
 
@@ -114,10 +132,16 @@ fn failure(address: &str, error: &RedisError) -> SinkError {
     let credentials = matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
     if credentials || error.kind() == ErrorKind::AuthenticationFailed {
         let hint = "check user and password in the Redis URL, and that the user may run FUNCTION, FCALL, INFO, SCAN, UNLINK and write the view's keys";
-        return SinkError::Refused { message, hint: hint.into() };
+        return SinkError::Refused {
+            message,
+            hint: hint.into(),
+        };
     }
     if error.kind() == ErrorKind::InvalidClientConfig {
-        return SinkError::Refused { message, hint: "write redis://[user:password@]host:port[/database]".into() };
+        return SinkError::Refused {
+            message,
+            hint: "write redis://[user:password@]host:port[/database]".into(),
+        };
     }
     SinkError::Unavailable(message)
 }

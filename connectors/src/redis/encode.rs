@@ -23,7 +23,11 @@ pub struct RedisValue {
 
 impl RedisValue {
     fn new(form: Form, fields: usize) -> RedisValue {
-        RedisValue { form, bytes: Vec::with_capacity(fields * 24), ends: Vec::with_capacity(fields * 2) }
+        RedisValue {
+            form,
+            bytes: Vec::with_capacity(fields * 24),
+            ends: Vec::with_capacity(fields * 2),
+        }
     }
 
     fn push(&mut self, argument: &[u8]) {
@@ -34,7 +38,10 @@ impl RedisValue {
     /// The arguments: field and value in turn, or the one string.
     pub fn arguments(&self) -> impl ExactSizeIterator<Item = &[u8]> {
         let start_of = |at: usize| if at == 0 { 0 } else { self.ends[at - 1] };
-        self.ends.iter().enumerate().map(move |(at, end)| &self.bytes[start_of(at)..*end])
+        self.ends
+            .iter()
+            .enumerate()
+            .map(move |(at, end)| &self.bytes[start_of(at)..*end])
     }
 
     /// Size of the arguments, in bytes.
@@ -44,7 +51,11 @@ impl RedisValue {
 }
 
 /// Turns a row into its arguments; the error names the column.
-pub(super) fn encode(form: Form, fields: &[Field], row: &Row<'_>) -> Result<RedisValue, (String, ValueError)> {
+pub(super) fn encode(
+    form: Form,
+    fields: &[Field],
+    row: &Row<'_>,
+) -> Result<RedisValue, (String, ValueError)> {
     match form {
         Form::Hash => hash(fields, row),
         Form::Json => Ok(json(fields, row)),
@@ -54,8 +65,11 @@ pub(super) fn encode(form: Form, fields: &[Field], row: &Row<'_>) -> Result<Redi
 fn hash(fields: &[Field], row: &Row<'_>) -> Result<RedisValue, (String, ValueError)> {
     let mut value = RedisValue::new(Form::Hash, fields.len());
     for field in fields {
-        let Some(json) = field.place.of(row) else { continue };
-        let plain = value::plain(field.ty, json).map_err(|error| (field.place.name.clone(), error))?;
+        let Some(json) = field.place.of(row) else {
+            continue;
+        };
+        let plain =
+            value::plain(field.ty, json).map_err(|error| (field.place.name.clone(), error))?;
         value.push(field.name.as_bytes());
         value.push(&plain);
     }
@@ -73,7 +87,8 @@ fn json(fields: &[Field], row: &Row<'_>) -> RedisValue {
         if at > 0 {
             value.bytes.push(b',');
         }
-        serde_json::to_writer(&mut value.bytes, &field.name).expect("memory takes all bytes and text serializes");
+        serde_json::to_writer(&mut value.bytes, &field.name)
+            .expect("memory takes all bytes and text serializes");
         value.bytes.push(b':');
         let json = field.place.of(row).unwrap_or("null");
         value.bytes.extend_from_slice(json.as_bytes());
@@ -97,13 +112,17 @@ pub(super) struct Addressee<'a> {
 }
 
 /// The `FCALL` of a call, as `apply.lua` reads it.
-pub(super) fn command(to: &Addressee<'_>, call: &Call<'_, RedisValue>) -> Cmd {
+pub(super) fn command(to: &Addressee<'_>, call: &Call<RedisValue>) -> Cmd {
     let mut cmd = redis::cmd("FCALL");
-    cmd.arg(to.function).arg(call.operations.len() + 1).arg(to.watermark);
-    for operation in call.operations {
+    cmd.arg(to.function)
+        .arg(call.operations.len() + 1)
+        .arg(to.watermark);
+    for operation in call.operations.iter() {
         cmd.arg(&operation.key);
     }
-    cmd.arg(to.partition.0).arg(to.identity.log.to_string()).arg(to.identity.definition.as_str());
+    cmd.arg(to.partition.0)
+        .arg(to.identity.log.to_string())
+        .arg(to.identity.definition.as_str());
     cmd.arg(call.epoch.0);
     match call.previous {
         Some(offset) => cmd.arg(offset.0),
@@ -112,7 +131,7 @@ pub(super) fn command(to: &Addressee<'_>, call: &Call<'_, RedisValue>) -> Cmd {
     cmd.arg(u8::from(call.first)).arg(call.position.offset.0);
     version(&mut cmd, call.position.version);
     cmd.arg(u8::from(call.position.partial));
-    for operation in call.operations {
+    for operation in call.operations.iter() {
         arguments(&mut cmd, operation);
     }
     cmd
@@ -156,11 +175,20 @@ mod tests {
             ("name", ColumnType::Text),
             ("raw", ColumnType::Bytes),
             ("doc", ColumnType::Json),
-            ("price", ColumnType::Decimal { precision: 5, scale: 2 }),
+            (
+                "price",
+                ColumnType::Decimal {
+                    precision: 5,
+                    scale: 2,
+                },
+            ),
         ];
         let field = |(index, (name, ty)): (usize, (&str, ColumnType))| Field {
             name: name.to_uppercase(),
-            place: Place { index, name: name.into() },
+            place: Place {
+                index,
+                name: name.into(),
+            },
             ty,
         };
         columns.into_iter().enumerate().map(field).collect()
@@ -169,7 +197,10 @@ mod tests {
     fn texts(form: Form, row: &str) -> Vec<String> {
         let row = Row::parse(row.as_bytes()).unwrap();
         let value = encode(form, &fields(), &row).unwrap();
-        value.arguments().map(|argument| String::from_utf8_lossy(argument).into_owned()).collect()
+        value
+            .arguments()
+            .map(|argument| String::from_utf8_lossy(argument).into_owned())
+            .collect()
     }
 
     const ROW: &str = r#"{"id":18446744073709551615,"name":"a\"b","raw":"YWI=","doc":{"x": 1.10},"price":"1.50"}"#;
@@ -178,7 +209,18 @@ mod tests {
     fn a_hash_holds_plain_values() {
         assert_eq!(
             texts(Form::Hash, ROW),
-            ["ID", "18446744073709551615", "NAME", "a\"b", "RAW", "ab", "DOC", r#"{"x": 1.10}"#, "PRICE", "1.50"]
+            [
+                "ID",
+                "18446744073709551615",
+                "NAME",
+                "a\"b",
+                "RAW",
+                "ab",
+                "DOC",
+                r#"{"x": 1.10}"#,
+                "PRICE",
+                "1.50"
+            ]
         );
     }
 
@@ -186,7 +228,9 @@ mod tests {
     fn a_json_string_holds_the_envelopes_values() {
         assert_eq!(
             texts(Form::Json, ROW),
-            [r#"{"ID":18446744073709551615,"NAME":"a\"b","RAW":"YWI=","DOC":{"x": 1.10},"PRICE":"1.50"}"#]
+            [
+                r#"{"ID":18446744073709551615,"NAME":"a\"b","RAW":"YWI=","DOC":{"x": 1.10},"PRICE":"1.50"}"#
+            ]
         );
     }
 
@@ -196,7 +240,10 @@ mod tests {
         assert_eq!(texts(Form::Hash, row), ["NAME", ""]);
         let row = row.replace(r#""""#, "null");
         assert_eq!(texts(Form::Hash, &row), ["__null", "1"]);
-        assert_eq!(texts(Form::Json, &row), [r#"{"ID":null,"NAME":null,"RAW":null,"DOC":null,"PRICE":null}"#]);
+        assert_eq!(
+            texts(Form::Json, &row),
+            [r#"{"ID":null,"NAME":null,"RAW":null,"DOC":null,"PRICE":null}"#]
+        );
     }
 
     #[test]

@@ -9,8 +9,8 @@ use super::connection::{Connection, FUNCTION};
 use super::encode::{self, Addressee, RedisValue};
 use crate::config::Form;
 use crate::sink::{
-    Applied, Call, Epoch, Failed, Identity, Mismatch, Offset, Partition, Position, Prepared, Sink, SinkError, Target,
-    Watermark,
+    Applied, Call, Epoch, Failed, Identity, Mismatch, Offset, Partition, Position, Prepared, Sink,
+    SinkError, Target, Watermark,
 };
 use crate::value::ValueError;
 use crate::view::{Definition, Field};
@@ -48,7 +48,12 @@ impl Target for RedisTarget {
 
     async fn open(&self, partition: Partition, identity: Identity) -> Result<RedisSink, SinkError> {
         let connection = Connection::open(&self.url).await?;
-        Ok(RedisSink { target: self.clone(), partition, identity, connection })
+        Ok(RedisSink {
+            target: self.clone(),
+            partition,
+            identity,
+            connection,
+        })
     }
 }
 
@@ -75,13 +80,20 @@ impl Sink for RedisSink {
         value.size_bytes()
     }
 
-    async fn prepare(&mut self, _schema: &Schema, _version: Option<Version>) -> Result<Prepared, SinkError> {
+    async fn prepare(
+        &mut self,
+        _schema: &Schema,
+        _version: Option<Version>,
+    ) -> Result<Prepared, SinkError> {
         Ok(Prepared::Ready)
     }
 
     async fn stored(&mut self) -> Result<Option<Watermark>, SinkError> {
         let mut cmd = redis::cmd("HMGET");
-        cmd.arg(&self.target.watermark).arg("log").arg("definition").arg(self.partition.0);
+        cmd.arg(&self.target.watermark)
+            .arg("log")
+            .arg("definition")
+            .arg(self.partition.0);
         let (log, definition, watermark): (Option<String>, Option<String>, Option<String>) =
             self.connection.query(&cmd).await?;
         let ours = self.identity.log.to_string();
@@ -91,10 +103,12 @@ impl Sink for RedisSink {
         if definition.is_some_and(|definition| definition != self.identity.definition.as_str()) {
             return Err(Mismatch::Definition.into());
         }
-        watermark.map(|text| parse_watermark(&text).ok_or_else(|| self.unreadable(&text))).transpose()
+        watermark
+            .map(|text| parse_watermark(&text).ok_or_else(|| self.unreadable(&text)))
+            .transpose()
     }
 
-    async fn apply(&mut self, call: Call<'_, RedisValue>) -> Result<Applied, SinkError> {
+    async fn apply(&mut self, call: Call<RedisValue>) -> Result<Applied, SinkError> {
         let to = Addressee {
             function: &FUNCTION,
             watermark: &self.target.watermark,
@@ -112,23 +126,34 @@ impl Sink for RedisSink {
     /// The watermark is made a mismatch first, so that a reset that is cut short is never taken for a view.
     async fn reset(&mut self) -> Result<u64, SinkError> {
         let mut seal = redis::cmd("HSET");
-        seal.arg(&self.target.watermark).arg("definition").arg("reset was cut short");
+        seal.arg(&self.target.watermark)
+            .arg("definition")
+            .arg("reset was cut short");
         self.connection.query::<Value>(&seal).await?;
         let pattern = format!("{}*", glob_escaped(&self.target.prefix));
         let (mut cursor, mut deleted) = (0_u64, 0_u64);
         loop {
             let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN_COUNT);
+            scan.arg(cursor)
+                .arg("MATCH")
+                .arg(&pattern)
+                .arg("COUNT")
+                .arg(SCAN_COUNT);
             let (next, keys): (u64, Vec<Vec<u8>>) = self.connection.query(&scan).await?;
             if !keys.is_empty() {
-                deleted += self.connection.query::<u64>(redis::cmd("UNLINK").arg(keys)).await?;
+                deleted += self
+                    .connection
+                    .query::<u64>(redis::cmd("UNLINK").arg(keys))
+                    .await?;
             }
             cursor = next;
             if cursor == 0 {
                 break;
             }
         }
-        self.connection.query::<Value>(redis::cmd("DEL").arg(&self.target.watermark)).await?;
+        self.connection
+            .query::<Value>(redis::cmd("DEL").arg(&self.target.watermark))
+            .await?;
         Ok(deleted)
     }
 }
@@ -139,26 +164,43 @@ impl RedisSink {
         let words: Vec<String> = answer.iter().map(word).collect();
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.as_slice() {
-            ["OK", applied, skipped] => Ok(Applied { applied: count(applied), skipped: count(skipped), failed: None }),
+            ["OK", applied, skipped] => Ok(Applied {
+                applied: count(applied),
+                skipped: count(skipped),
+                failed: None,
+            }),
             ["FAILED", applied, skipped, operation, reason] => Ok(Applied {
                 applied: count(applied),
                 skipped: count(skipped),
-                failed: Some(Failed { operation: operation.parse().unwrap_or(0), reason: (*reason).to_owned() }),
+                failed: Some(Failed {
+                    operation: operation.parse().unwrap_or(0),
+                    reason: (*reason).to_owned(),
+                }),
             }),
             ["FENCED", epoch] => Err(SinkError::Fenced(Epoch(epoch.parse().unwrap_or(i64::MAX)))),
             ["LOST", offset] => Err(SinkError::Lost(offset.parse().ok().map(Offset))),
             ["MISMATCH", "log", stored] => {
                 let ours = self.identity.log.to_string();
-                Err(Mismatch::Log { stored: (*stored).to_owned(), ours }.into())
+                Err(Mismatch::Log {
+                    stored: (*stored).to_owned(),
+                    ours,
+                }
+                .into())
             }
             ["MISMATCH", "definition", _] => Err(Mismatch::Definition.into()),
-            other => Err(SinkError::Unavailable(format!("redis answered {other:?} to {}", FUNCTION.as_str()))),
+            other => Err(SinkError::Unavailable(format!(
+                "redis answered {other:?} to {}",
+                FUNCTION.as_str()
+            ))),
         }
     }
 
     fn unreadable(&self, text: &str) -> SinkError {
         SinkError::Refused {
-            message: format!("the watermark in `{}` cannot be read: {text}", self.target.watermark),
+            message: format!(
+                "the watermark in `{}` cannot be read: {text}",
+                self.target.watermark
+            ),
             hint: "something else wrote that key: reset the view".into(),
         }
     }
@@ -180,14 +222,23 @@ fn count(word: &str) -> u64 {
 /// `EPOCH OFFSET CSN INDEX PARTIAL`, as `apply.lua` stores it.
 fn parse_watermark(text: &str) -> Option<Watermark> {
     let words: Vec<&str> = text.split(' ').collect();
-    let [epoch, offset, csn, index, partial] = words.as_slice() else { return None };
+    let [epoch, offset, csn, index, partial] = words.as_slice() else {
+        return None;
+    };
     let version = match (*csn, *index) {
         ("-", "-") => None,
-        (csn, index) => Some(Version { csn: csn.parse().ok()?, index: index.parse().ok()? }),
+        (csn, index) => Some(Version {
+            csn: csn.parse().ok()?,
+            index: index.parse().ok()?,
+        }),
     };
     Some(Watermark {
         epoch: Epoch(epoch.parse().ok()?),
-        position: Position { offset: Offset(offset.parse().ok()?), version, partial: *partial == "1" },
+        position: Position {
+            offset: Offset(offset.parse().ok()?),
+            version,
+            partial: *partial == "1",
+        },
     })
 }
 

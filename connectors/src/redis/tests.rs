@@ -11,7 +11,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::config::Form;
 use crate::sink::contract::{self, Harness, definition, identity, schema};
-use crate::sink::{Applied, Call, Epoch, Offset, Operation, Partition, Position, Sink, SinkError, Target};
+use crate::sink::{
+    Applied, Call, Epoch, Offset, Operation, Partition, Position, Sink, SinkError, Target,
+};
 use crate::value::Place;
 use crate::view::Field;
 
@@ -30,23 +32,52 @@ impl Drop for Server {
 }
 
 fn binary() -> PathBuf {
-    let unpacked = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../target/servers/bin/redis-server"));
+    let unpacked = PathBuf::from(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../target/servers/bin/redis-server"
+    ));
     let path = std::env::var_os("HEADRACE_REDIS_SERVER").map_or(unpacked, PathBuf::from);
-    assert!(path.exists(), "{} is missing: run `make servers`", path.display());
+    assert!(
+        path.exists(),
+        "{} is missing: run `make servers`",
+        path.display()
+    );
     path
 }
 
 fn spawn(port: u16, dir: &TempDir) -> Child {
     let mut command = Command::new(binary());
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
-    command.arg("--dir").arg(dir.path()).stdout(Stdio::null()).spawn().expect("redis-server starts")
+    command.args([
+        "--port",
+        &port.to_string(),
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ]);
+    command
+        .arg("--dir")
+        .arg(dir.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("redis-server starts")
 }
 
 impl Server {
     async fn start() -> Server {
         let dir = TempDir::new().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Server { process: spawn(port, &dir), port, dir };
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let server = Server {
+            process: spawn(port, &dir),
+            port,
+            dir,
+        };
         server.ready().await;
         server
     }
@@ -61,8 +92,14 @@ impl Server {
 
     async fn ready(&self) {
         let start = std::time::Instant::now();
-        while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
-            assert!(start.elapsed().as_secs() < 10, "redis-server does not listen");
+        while tokio::net::TcpStream::connect(("127.0.0.1", self.port))
+            .await
+            .is_err()
+        {
+            assert!(
+                start.elapsed().as_secs() < 10,
+                "redis-server does not listen"
+            );
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
     }
@@ -96,7 +133,11 @@ impl RedisHarness {
     async fn new() -> RedisHarness {
         let server = Server::start().await;
         let target = RedisTarget::new(&server.url(), "things", &definition());
-        RedisHarness { server, target, remembered: Vec::new() }
+        RedisHarness {
+            server,
+            target,
+            remembered: Vec::new(),
+        }
     }
 }
 
@@ -130,15 +171,24 @@ impl Harness for RedisHarness {
     async fn lose(&mut self) {
         self.server.query::<Value>(&[b"FLUSHALL"]).await;
         for (key, dump) in &self.remembered {
-            self.server.query::<Value>(&[b"RESTORE", key, b"0", dump]).await;
+            self.server
+                .query::<Value>(&[b"RESTORE", key, b"0", dump])
+                .await;
         }
     }
 
     /// From now on the server's user may not run SET, so a JSON string is refused and all else passes.
     async fn poison(&mut self, offset: i64) -> Operation<RedisValue> {
-        self.server.query::<Value>(&[b"ACL", b"SETUSER", b"default", b"-set"]).await;
+        self.server
+            .query::<Value>(&[b"ACL", b"SETUSER", b"default", b"-set"])
+            .await;
         let value = encode::encode(Form::Json, &[], &Row::default()).unwrap();
-        Operation { offset: Offset(offset), version: None, key: "thing:9".into(), value: Some(value) }
+        Operation {
+            offset: Offset(offset),
+            version: None,
+            key: "thing:9".into(),
+            value: Some(value),
+        }
     }
 }
 
@@ -148,23 +198,60 @@ async fn redis_keeps_the_contract() {
 }
 
 fn field(name: &str, ty: ColumnType) -> Field {
-    Field { name: name.into(), place: Place { index: 0, name: name.into() }, ty }
+    Field {
+        name: name.into(),
+        place: Place {
+            index: 0,
+            name: name.into(),
+        },
+        ty,
+    }
 }
 
-async fn put(sink: &mut RedisSink, offset: i64, key: &str, value: RedisValue) -> Result<Applied, SinkError> {
-    let version = Some(Version { csn: 1 << 54, index: 3 });
-    let operations = [Operation { offset: Offset(offset), version: None, key: key.into(), value: Some(value) }];
-    let position = Position { offset: Offset(offset), version, partial: false };
+async fn put(
+    sink: &mut RedisSink,
+    offset: i64,
+    key: &str,
+    value: RedisValue,
+) -> Result<Applied, SinkError> {
+    let version = Some(Version {
+        csn: 1 << 54,
+        index: 3,
+    });
+    let operations = [Operation {
+        offset: Offset(offset),
+        version: None,
+        key: key.into(),
+        value: Some(value),
+    }];
+    let position = Position {
+        offset: Offset(offset),
+        version,
+        partial: false,
+    };
     let previous = sink.stored().await?.map(|stored| stored.position.offset);
-    sink.apply(Call { epoch: Epoch(3), previous, first: true, operations: &operations, position }).await
+    sink.apply(Call {
+        epoch: Epoch(3),
+        previous,
+        first: true,
+        operations: operations.into(),
+        position,
+    })
+    .await
 }
 
 fn wide(columns: usize, value_bytes: usize) -> RedisValue {
     let names: Vec<String> = (0..columns).map(|at| format!("column_{at}")).collect();
     let value = "x".repeat(value_bytes);
-    let json: Vec<String> = names.iter().map(|name| format!("\"{name}\":\"{value}\"")).collect();
+    let json: Vec<String> = names
+        .iter()
+        .map(|name| format!("\"{name}\":\"{value}\""))
+        .collect();
     let json = format!("{{{}}}", json.join(","));
-    let fields: Vec<Field> = names.iter().map(|name| field(name, ColumnType::Text)).collect();
+    let fields: Vec<Field> = names
+        .iter()
+        .map(|name| field(name, ColumnType::Text))
+        .collect();
     encode::encode(Form::Hash, &fields, &Row::parse(json.as_bytes()).unwrap()).unwrap()
 }
 
@@ -172,20 +259,39 @@ fn wide(columns: usize, value_bytes: usize) -> RedisValue {
 async fn the_widest_table_and_a_row_of_20_mb_fit() {
     let on = RedisHarness::new().await;
     let mut sink = on.target.open(Partition(0), identity()).await.unwrap();
-    put(&mut sink, 0, "thing:wide", wide(4096, 10)).await.unwrap();
-    put(&mut sink, 1, "thing:large", wide(1, 20 << 20)).await.unwrap();
-    assert_eq!(on.server.query::<u64>(&[b"HLEN", b"thing:wide"]).await, 4096);
-    assert_eq!(on.server.query::<u64>(&[b"HSTRLEN", b"thing:large", b"column_0"]).await, 20 << 20);
+    put(&mut sink, 0, "thing:wide", wide(4096, 10))
+        .await
+        .unwrap();
+    put(&mut sink, 1, "thing:large", wide(1, 20 << 20))
+        .await
+        .unwrap();
+    assert_eq!(
+        on.server.query::<u64>(&[b"HLEN", b"thing:wide"]).await,
+        4096
+    );
+    assert_eq!(
+        on.server
+            .query::<u64>(&[b"HSTRLEN", b"thing:large", b"column_0"])
+            .await,
+        20 << 20
+    );
 }
 
 #[tokio::test]
 async fn a_put_replaces_the_whole_value_whatever_was_there() {
     let on = RedisHarness::new().await;
     let mut sink = on.target.open(Partition(0), identity()).await.unwrap();
-    on.server.query::<Value>(&[b"SADD", b"thing:1", b"foreign"]).await;
+    on.server
+        .query::<Value>(&[b"SADD", b"thing:1", b"foreign"])
+        .await;
     put(&mut sink, 0, "thing:1", wide(3, 1)).await.unwrap();
     put(&mut sink, 1, "thing:1", wide(1, 1)).await.unwrap();
-    assert_eq!(on.server.query::<Vec<String>>(&[b"HGETALL", b"thing:1"]).await, ["column_0", "x"]);
+    assert_eq!(
+        on.server
+            .query::<Vec<String>>(&[b"HGETALL", b"thing:1"])
+            .await,
+        ["column_0", "x"]
+    );
 }
 
 #[tokio::test]
@@ -195,10 +301,18 @@ async fn json_and_raw_bytes_arrive_as_they_are() {
     let row = Row::parse(br#"{"raw":"AP8NCg=="}"#).unwrap();
     let value = encode::encode(Form::Hash, &[field("raw", ColumnType::Bytes)], &row).unwrap();
     put(&mut sink, 0, "thing:raw", value).await.unwrap();
-    assert_eq!(on.server.query::<Vec<u8>>(&[b"HGET", b"thing:raw", b"raw"]).await, [0, 255, 13, 10]);
+    assert_eq!(
+        on.server
+            .query::<Vec<u8>>(&[b"HGET", b"thing:raw", b"raw"])
+            .await,
+        [0, 255, 13, 10]
+    );
     let value = encode::encode(Form::Json, &[field("raw", ColumnType::Bytes)], &row).unwrap();
     put(&mut sink, 1, "thing:json", value).await.unwrap();
-    assert_eq!(on.server.query::<String>(&[b"GET", b"thing:json"]).await, r#"{"raw":"AP8NCg=="}"#);
+    assert_eq!(
+        on.server.query::<String>(&[b"GET", b"thing:json"]).await,
+        r#"{"raw":"AP8NCg=="}"#
+    );
 }
 
 #[tokio::test]
@@ -216,7 +330,10 @@ async fn a_restarted_server_shows_as_loss() {
     let mut sink = on.target.open(Partition(0), identity()).await.unwrap();
     put(&mut sink, 0, "thing:1", wide(1, 1)).await.unwrap();
     on.server.restart().await;
-    assert!(matches!(sink.stored().await, Err(SinkError::Unavailable(_))));
+    assert!(matches!(
+        sink.stored().await,
+        Err(SinkError::Unavailable(_))
+    ));
     let mut sink = on.target.open(Partition(0), identity()).await.unwrap();
     assert_eq!(sink.stored().await, Ok(None));
 }
@@ -225,11 +342,19 @@ async fn a_restarted_server_shows_as_loss() {
 async fn a_reset_leaves_other_keys_alone() {
     let on = RedisHarness::new().await;
     let mut sink = on.target.open(Partition(0), identity()).await.unwrap();
-    let config = crate::config::ViewConfig { key: "t*[x]?:{id}".into(), ..contract::view_config() };
+    let config = crate::config::ViewConfig {
+        key: "t*[x]?:{id}".into(),
+        ..contract::view_config()
+    };
     let definition = crate::view::Definition::new(&config).unwrap();
-    let mut odd = RedisTarget::new(&on.server.url(), "odd", &definition).open(Partition(0), identity()).await.unwrap();
+    let mut odd = RedisTarget::new(&on.server.url(), "odd", &definition)
+        .open(Partition(0), identity())
+        .await
+        .unwrap();
     for at in 0..3000 {
-        put(&mut sink, at, &format!("thing:{at}"), wide(1, 1)).await.unwrap();
+        put(&mut sink, at, &format!("thing:{at}"), wide(1, 1))
+            .await
+            .unwrap();
     }
     put(&mut odd, 0, "t*[x]?:1", wide(1, 1)).await.unwrap();
     on.server.query::<Value>(&[b"SET", b"user", b"1"]).await;
@@ -242,15 +367,25 @@ async fn a_reset_leaves_other_keys_alone() {
 #[tokio::test]
 async fn an_evicting_server_and_wrong_credentials_are_refused_with_what_to_do() {
     let on = RedisHarness::new().await;
-    on.server.query::<Value>(&[b"CONFIG", b"SET", b"maxmemory-policy", b"allkeys-lru"]).await;
+    on.server
+        .query::<Value>(&[b"CONFIG", b"SET", b"maxmemory-policy", b"allkeys-lru"])
+        .await;
     let refusal = |error: SinkError| match error {
         SinkError::Refused { message, hint } => format!("{message} | {hint}"),
         other => panic!("{other:?}"),
     };
     let error = refusal(on.target.open(Partition(0), identity()).await.unwrap_err());
-    assert!(error.contains("allkeys-lru") && error.contains("CONFIG SET maxmemory-policy noeviction"), "{error}");
+    assert!(
+        error.contains("allkeys-lru") && error.contains("CONFIG SET maxmemory-policy noeviction"),
+        "{error}"
+    );
     let url = format!("redis://nobody:wrong@127.0.0.1:{}", on.server.port);
-    let error = refusal(RedisTarget::new(&url, "things", &definition()).open(Partition(0), identity()).await.unwrap_err());
+    let error = refusal(
+        RedisTarget::new(&url, "things", &definition())
+            .open(Partition(0), identity())
+            .await
+            .unwrap_err(),
+    );
     assert!(error.contains("check user and password"), "{error}");
 }
 

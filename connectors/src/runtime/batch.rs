@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use headrace_clients::change::Version;
 
-use crate::sink::{Offset, Operation, Position};
+use crate::sink::{Operation, Position};
 
 /// Most operations in a call: a Redis Function blocks its server, for about 2 ms at this size.
 pub(crate) const OPERATIONS_MAX: usize = 256;
@@ -46,7 +46,10 @@ pub(crate) struct Batcher<V> {
 impl<V> Batcher<V> {
     /// Goes on after `version`.
     pub(crate) fn new(version: Option<Version>) -> Batcher<V> {
-        Batcher { pending: VecDeque::new(), version }
+        Batcher {
+            pending: VecDeque::new(),
+            version,
+        }
     }
 
     /// Adds the next operation; `last` when its record ends its source transaction.
@@ -56,7 +59,11 @@ impl<V> Batcher<V> {
             before.ends |= csn(&before.operation) != csn(&operation);
         }
         let ends = last || operation.version.is_none();
-        self.pending.push_back(Pending { operation, size_bytes, ends });
+        self.pending.push_back(Pending {
+            operation,
+            size_bytes,
+            ends,
+        });
     }
 
     /// True when the newest operation waits for the end of its transaction.
@@ -74,46 +81,82 @@ impl<V> Batcher<V> {
 
     /// As [`Batcher::take`], then the open transaction too: for an end that does not come.
     pub(crate) fn take_open(&mut self) -> Option<Batch<V>> {
-        self.take().or_else(|| (!self.pending.is_empty()).then(|| self.cut(self.fitting())))
+        self.take()
+            .or_else(|| (!self.pending.is_empty()).then(|| self.cut(self.fitting())))
     }
 
     /// How many operations from the front fit a call; at least one if there is one.
     fn fitting(&self) -> usize {
         let mut bytes = 0;
-        let fits = self.pending.iter().take(OPERATIONS_MAX).take_while(|pending| {
-            bytes += pending.size_bytes;
-            bytes <= CALL_BYTES_MAX
-        });
+        let fits = self
+            .pending
+            .iter()
+            .take(OPERATIONS_MAX)
+            .take_while(|pending| {
+                bytes += pending.size_bytes;
+                bytes <= CALL_BYTES_MAX
+            });
         fits.count().max(1).min(self.pending.len())
     }
 
     /// The first `upto` operations, at least one.
     fn cut(&mut self, upto: usize) -> Batch<V> {
         let partial = !self.pending[upto - 1].ends;
-        let operations: Vec<Operation<V>> = self.pending.drain(..upto).map(|pending| pending.operation).collect();
+        let operations: Vec<Operation<V>> = self
+            .pending
+            .drain(..upto)
+            .map(|pending| pending.operation)
+            .collect();
         let offset = operations[upto - 1].offset;
-        self.version = self.version.max(operations.iter().filter_map(|operation| operation.version).max());
-        Batch { operations, position: Position { offset, version: self.version, partial } }
+        self.version = self.version.max(
+            operations
+                .iter()
+                .filter_map(|operation| operation.version)
+                .max(),
+        );
+        Batch {
+            operations,
+            position: Position {
+                offset,
+                version: self.version,
+                partial,
+            },
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::Offset;
 
     /// Pushes `(csn, last)` at dense offsets from `from`; csn 0 stands for no version.
     fn push(batcher: &mut Batcher<()>, from: i64, records: &[(u64, bool)]) {
         for (at, (csn, last)) in records.iter().enumerate() {
             let offset = from + i64::try_from(at).unwrap();
-            let version = (*csn > 0).then_some(Version { csn: *csn, index: offset.unsigned_abs() });
-            let operation = Operation { offset: Offset(offset), version, key: String::new(), value: None };
+            let version = (*csn > 0).then_some(Version {
+                csn: *csn,
+                index: offset.unsigned_abs(),
+            });
+            let operation = Operation {
+                offset: Offset(offset),
+                version,
+                key: String::new(),
+                value: None,
+            };
             batcher.push(operation, 100, *last);
         }
     }
 
     /// `(operations, last offset, partial)` of every call that can go.
     fn taken(batcher: &mut Batcher<()>) -> Vec<(usize, i64, bool)> {
-        let shown = |batch: Batch<()>| (batch.operations.len(), batch.position.offset.0, batch.position.partial);
+        let shown = |batch: Batch<()>| {
+            (
+                batch.operations.len(),
+                batch.position.offset.0,
+                batch.position.partial,
+            )
+        };
         std::iter::from_fn(|| batcher.take().map(shown)).collect()
     }
 
@@ -124,7 +167,11 @@ mod tests {
     #[test]
     fn complete_transactions_go_together_and_at_once() {
         let mut batcher = Batcher::new(None);
-        push(&mut batcher, 0, &[(1, false), (1, true), (2, true), (3, false)]);
+        push(
+            &mut batcher,
+            0,
+            &[(1, false), (1, true), (2, true), (3, false)],
+        );
         assert_eq!(taken(&mut batcher), [(3, 2, false)]);
         assert!(batcher.has_open());
         push(&mut batcher, 4, &[(3, true)]);
@@ -144,7 +191,10 @@ mod tests {
     fn a_larger_transaction_goes_in_parts() {
         let mut batcher = Batcher::new(None);
         push(&mut batcher, 0, &transaction(1, 600));
-        assert_eq!(taken(&mut batcher), [(256, 255, true), (256, 511, true), (88, 599, false)]);
+        assert_eq!(
+            taken(&mut batcher),
+            [(256, 255, true), (256, 511, true), (88, 599, false)]
+        );
         push(&mut batcher, 600, &transaction(2, 257)[..257]);
         assert_eq!(taken(&mut batcher), [(256, 855, true), (1, 856, false)]);
     }
@@ -173,7 +223,10 @@ mod tests {
         let mut batcher = Batcher::new(Some(Version { csn: 9, index: 9 }));
         push(&mut batcher, 0, &[(0, false), (0, false)]);
         let batch = batcher.take().unwrap();
-        assert_eq!((batch.operations.len(), batch.position.version), (2, Some(Version { csn: 9, index: 9 })));
+        assert_eq!(
+            (batch.operations.len(), batch.position.version),
+            (2, Some(Version { csn: 9, index: 9 }))
+        );
         assert!(!batch.position.partial);
     }
 
@@ -181,18 +234,34 @@ mod tests {
     fn a_call_stays_below_1_mb_but_carries_at_least_one_row() {
         let mut batcher = Batcher::new(None);
         for (offset, size) in [(0, 700_000), (1, 700_000), (2, 30_000_000), (3, 10)] {
-            let version = Some(Version { csn: offset + 1, index: 0 });
+            let version = Some(Version {
+                csn: offset + 1,
+                index: 0,
+            });
             let offset = Offset(i64::try_from(offset).unwrap());
-            batcher.push(Operation { offset, version, key: String::new(), value: Some(()) }, size, true);
+            batcher.push(
+                Operation {
+                    offset,
+                    version,
+                    key: String::new(),
+                    value: Some(()),
+                },
+                size,
+                true,
+            );
         }
-        assert_eq!(taken(&mut batcher), [(1, 0, false), (1, 1, false), (1, 2, false), (1, 3, false)]);
+        assert_eq!(
+            taken(&mut batcher),
+            [(1, 0, false), (1, 1, false), (1, 2, false), (1, 3, false)]
+        );
     }
 
     #[test]
     fn everything_goes_in_order_once() {
         let mut batcher = Batcher::new(None);
-        let records: Vec<(u64, bool)> =
-            (1..200).flat_map(|csn| transaction(csn, usize::try_from(csn * 7 % 300 + 1).unwrap())).collect();
+        let records: Vec<(u64, bool)> = (1..200)
+            .flat_map(|csn| transaction(csn, usize::try_from(csn * 7 % 300 + 1).unwrap()))
+            .collect();
         let mut next = 0;
         for chunk in records.chunks(97) {
             push(&mut batcher, next, chunk);

@@ -21,21 +21,36 @@ pub(crate) struct Claims {
 
 impl Claims {
     pub(crate) fn new(client: ClientConfig) -> Claims {
-        Claims { client, producer: Mutex::new(None) }
+        Claims {
+            client,
+            producer: Mutex::new(None),
+        }
     }
 
     /// Creates the topic where it is missing and returns the names of all views that ran before.
     pub(crate) async fn open(&self, admin: &Admin) -> Result<BTreeSet<String>, String> {
-        let created = admin.create_topic(CLAIMS_TOPIC, 1, &[("cleanup.policy", "compact")]).await;
+        let created = admin
+            .create_topic(CLAIMS_TOPIC, 1, &[("cleanup.policy", "compact")])
+            .await;
         created.map_err(|error| error.to_string())?;
-        let records = read_to_end(&self.client, CLAIMS_TOPIC, 0).await.map_err(|error: ReadError| error.to_string())?;
-        Ok(records.iter().filter_map(|record| view_of(record.key.as_deref()?)).collect())
+        let records = read_to_end(&self.client, CLAIMS_TOPIC, 0)
+            .await
+            .map_err(|error: ReadError| error.to_string())?;
+        Ok(records
+            .iter()
+            .filter_map(|record| view_of(record.key.as_deref()?))
+            .collect())
     }
 
     /// Claims a partition; every earlier claim of it is fenced from the first call of the new epoch on.
-    pub(crate) async fn claim(&self, view: &str, partition: Partition) -> Result<Epoch, ProduceError> {
+    pub(crate) async fn claim(
+        &self,
+        view: &str,
+        partition: Partition,
+    ) -> Result<Epoch, ProduceError> {
         let key = format!("{view}/{}", partition.0);
-        let value = serde_json::json!({ "process": std::process::id(), "at_ms": now_ms() }).to_string();
+        let value =
+            serde_json::json!({ "process": std::process::id(), "at_ms": now_ms() }).to_string();
         let mut producer = self.producer.lock().await;
         let current = match producer.take() {
             Some(current) if current.fatal_error().is_none() => current,
@@ -43,7 +58,13 @@ impl Claims {
         };
         let sent = producer
             .insert(current)
-            .send(CLAIMS_TOPIC, 0, Some(key.as_bytes()), Some(value.as_bytes()), &[])
+            .send(
+                CLAIMS_TOPIC,
+                0,
+                Some(key.as_bytes()),
+                Some(value.as_bytes()),
+                &[],
+            )
             .await;
         drop(producer);
         sent?.await.map(Epoch)

@@ -14,7 +14,8 @@ use crate::sink::{Offset, Operation, Partition, Prepared, Sink};
 use crate::view::{BoundView, RecordError};
 
 /// Why a record stops the view at its offset, besides those of [`RecordError`].
-const FOREIGN: &str = "the record has no headrace.* headers: only topics written by a source can feed a view yet";
+const FOREIGN: &str =
+    "the record has no headrace.* headers: only topics written by a source can feed a view yet";
 
 /// An operation with what the batcher asks of it.
 #[derive(Debug)]
@@ -42,9 +43,17 @@ impl Decoder {
         end: Offset,
         sink: &mut S,
     ) -> Result<Decoder, Stop> {
-        let mut decoder = Decoder { context: Arc::clone(context), end, newest: None, bound: HashMap::new() };
+        let mut decoder = Decoder {
+            context: Arc::clone(context),
+            end,
+            newest: None,
+            bound: HashMap::new(),
+        };
         let last = last_record(&context.client, &context.topic, partition.0).await?;
-        if let Some(headers) = last.as_ref().and_then(|record| record.change().ok().flatten()) {
+        if let Some(headers) = last
+            .as_ref()
+            .and_then(|record| record.change().ok().flatten())
+        {
             decoder.bind(&headers, true, sink).await?;
         }
         Ok(decoder)
@@ -70,17 +79,35 @@ impl Decoder {
                     let newer = self.newest.is_none() || offset >= self.end;
                     self.bind(headers, newer, sink).await?;
                 }
-                let view = self.bound.get(&headers.schema).expect("bound just now, or before");
-                apply_view(view, record.key.as_deref(), value, sink).map_err(|error| stop(error.to_string()))?
+                let view = self
+                    .bound
+                    .get(&headers.schema)
+                    .expect("bound just now, or before");
+                apply_view(view, record.key.as_deref(), value, sink)
+                    .map_err(|error| stop(error.to_string()))?
             }
         };
         let size_bytes = key.len() + value.as_ref().map_or(0, S::size_bytes);
         let version: Option<Version> = headers.map(|headers| headers.version);
         let last = headers.is_some_and(|headers| headers.last);
-        Ok(Decoded { operation: Operation { offset, version, key, value }, size_bytes, last })
+        Ok(Decoded {
+            operation: Operation {
+                offset,
+                version,
+                key,
+                value,
+            },
+            size_bytes,
+            last,
+        })
     }
 
-    async fn bind<S: Sink>(&mut self, headers: &ChangeHeaders<'_>, newer: bool, sink: &mut S) -> Result<(), Stop> {
+    async fn bind<S: Sink>(
+        &mut self,
+        headers: &ChangeHeaders<'_>,
+        newer: bool,
+        sink: &mut S,
+    ) -> Result<(), Stop> {
         let schema = self.context.schemas.get(headers.schema).await?;
         if newer {
             self.newest = Some(Arc::clone(&schema));
@@ -90,7 +117,9 @@ impl Decoder {
         let view = self.context.definition.bind(&schema, newest)?;
         self.bound.insert(headers.schema, view);
         match newer {
-            true if sink.prepare(&schema, Some(headers.version)).await? == Prepared::Emptied => Err(Stop::Emptied),
+            true if sink.prepare(&schema, Some(headers.version)).await? == Prepared::Emptied => {
+                Err(Stop::Emptied)
+            }
             _ => Ok(()),
         }
     }
@@ -104,6 +133,9 @@ fn apply_view<S: Sink>(
     sink: &S,
 ) -> Result<(String, Option<S::Value>), RecordError> {
     let change = view.change(key, value)?;
-    let value = change.row.map(|row| sink.encode(view.fields(), &row)).transpose()?;
+    let value = change
+        .row
+        .map(|row| sink.encode(view.fields(), &row))
+        .transpose()?;
     Ok((change.key, value))
 }

@@ -4,6 +4,7 @@
 //! committed at once when no record waits, but not more often than each [`IDLE_COMMIT_GAP`], and at the
 //! latest after its own interval.
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use headrace_clients::Reader;
@@ -74,14 +75,20 @@ impl<'a, T: Target> Follower<'a, T> {
     /// Follows the log until something stops it.
     pub(crate) async fn follow(mut self) -> Result<Infallible, Stop> {
         loop {
-            let records = self.reader.poll_batch(RECORDS_PER_POLL, self.patience()).await?;
+            let records = self
+                .reader
+                .poll_batch(RECORDS_PER_POLL, self.patience())
+                .await?;
             let idle = records.is_empty();
             if !idle {
                 self.record_at = Instant::now();
             }
             for record in records {
                 match self.decoder.decode(&record, &mut self.sink).await {
-                    Ok(decoded) => self.batcher.push(decoded.operation, decoded.size_bytes, decoded.last),
+                    Ok(decoded) => {
+                        self.batcher
+                            .push(decoded.operation, decoded.size_bytes, decoded.last)
+                    }
                     Err(stop) => return self.finish_before(stop).await,
                 }
             }
@@ -101,7 +108,9 @@ impl<'a, T: Target> Follower<'a, T> {
     /// How long to wait for a record before something else is due.
     fn patience(&self) -> Duration {
         let next_look = LOOK_INTERVAL.saturating_sub(self.looked_at.elapsed());
-        let commit = self.uncommitted.map(|_| IDLE_COMMIT_GAP.saturating_sub(self.committed_at.elapsed()));
+        let commit = self
+            .uncommitted
+            .map(|_| IDLE_COMMIT_GAP.saturating_sub(self.committed_at.elapsed()));
         next_look.min(commit.unwrap_or(next_look)).max(IDLE_AFTER)
     }
 
@@ -122,17 +131,38 @@ impl<'a, T: Target> Follower<'a, T> {
     }
 
     async fn apply(&mut self, batch: Batch<<T::Sink as Sink>::Value>) -> Result<(), Stop> {
-        let Batch { operations, position } = batch;
+        let Batch {
+            operations,
+            position,
+        } = batch;
+        let operations: Arc<[_]> = operations.into();
         let (epoch, previous, first) = (self.epoch, self.previous, self.first);
         let started = Instant::now();
-        let applied = self.sink.apply(Call { epoch, previous, first, operations: &operations, position }).await?;
-        self.task.context.metrics.applied(&applied, started.elapsed());
+        let applied = self
+            .sink
+            .apply(Call {
+                epoch,
+                previous,
+                first,
+                operations: Arc::clone(&operations),
+                position,
+            })
+            .await?;
+        self.task
+            .context
+            .metrics
+            .applied(&applied, started.elapsed());
         self.task.context.board.counted(&applied);
         let Applied { failed, .. } = applied;
         if let Some(failed) = failed {
             let operation = operations.get(failed.operation);
-            let (offset, key) = operation.map_or((position.offset, ""), |it| (it.offset, it.key.as_str()));
-            return Err(Stop::Record { offset, key: key.to_owned(), reason: failed.reason });
+            let (offset, key) =
+                operation.map_or((position.offset, ""), |it| (it.offset, it.key.as_str()));
+            return Err(Stop::Record {
+                offset,
+                key: key.to_owned(),
+                reason: failed.reason,
+            });
         }
         self.task.backoff.reset();
         self.previous = Some(position.offset);
@@ -146,7 +176,9 @@ impl<'a, T: Target> Follower<'a, T> {
     }
 
     async fn commit_if_due(&mut self, idle: bool) -> Result<(), Stop> {
-        let Some((_, since)) = self.uncommitted else { return Ok(()) };
+        let Some((_, since)) = self.uncommitted else {
+            return Ok(());
+        };
         let gap_over = self.committed_at.elapsed() >= IDLE_COMMIT_GAP;
         if (idle && gap_over) || since.elapsed() >= T::Sink::COMMIT_INTERVAL {
             self.commit().await?;
@@ -155,11 +187,16 @@ impl<'a, T: Target> Follower<'a, T> {
     }
 
     async fn commit(&mut self) -> Result<(), Stop> {
-        let Some((watermark, _)) = self.uncommitted.take() else { return Ok(()) };
+        let Some((watermark, _)) = self.uncommitted.take() else {
+            return Ok(());
+        };
         self.sink.commit().await?;
         self.committed_at = Instant::now();
         self.task.known = Some(watermark.position.offset);
-        self.task.context.board.visible(self.task.partition, Some(watermark), true);
+        self.task
+            .context
+            .board
+            .visible(self.task.partition, Some(watermark), true);
         Ok(())
     }
 
@@ -168,14 +205,19 @@ impl<'a, T: Target> Follower<'a, T> {
         let stored = self.sink.stored().await?;
         let offset = stored.map(|stored| stored.position.offset);
         match stored {
-            Some(stored) if stored.epoch > self.epoch => return Err(SinkError::Fenced(stored.epoch).into()),
+            Some(stored) if stored.epoch > self.epoch => {
+                return Err(SinkError::Fenced(stored.epoch).into());
+            }
             _ if offset < self.previous => return Err(SinkError::Lost(offset).into()),
             _ => {}
         }
         let (_, end) = self.reader.watermarks().await?;
         let partition = self.task.partition;
         self.task.context.board.log_end(partition, end);
-        self.task.context.metrics.lag(partition, end - offset.map_or(0, |offset| offset.0 + 1));
+        self.task
+            .context
+            .metrics
+            .lag(partition, end - offset.map_or(0, |offset| offset.0 + 1));
         self.task.backoff.reset();
         self.looked_at = Instant::now();
         Ok(())

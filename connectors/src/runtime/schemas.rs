@@ -26,7 +26,10 @@ pub(crate) struct Schemas {
 
 impl Schemas {
     pub(crate) fn new(client: ClientConfig) -> Schemas {
-        Schemas { client, known: Mutex::default() }
+        Schemas {
+            client,
+            known: Mutex::default(),
+        }
     }
 
     /// The schema of that id.
@@ -36,8 +39,16 @@ impl Schemas {
             return Ok(Arc::clone(schema));
         }
         for record in read_to_end(&self.client, SCHEMAS_TOPIC, 0).await? {
-            let Some(schema) = record.value.as_deref().and_then(|json| Schema::from_json(json).ok()) else {
-                tracing::warn!(offset = record.offset, topic = SCHEMAS_TOPIC, "unreadable schema");
+            let Some(schema) = record
+                .value
+                .as_deref()
+                .and_then(|json| Schema::from_json(json).ok())
+            else {
+                tracing::warn!(
+                    offset = record.offset,
+                    topic = SCHEMAS_TOPIC,
+                    "unreadable schema"
+                );
                 continue;
             };
             known.insert(schema.id(), Arc::new(schema));

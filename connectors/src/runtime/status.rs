@@ -39,8 +39,17 @@ pub struct Problem {
 }
 
 impl Problem {
-    pub(crate) fn new(code: &'static str, message: impl Into<String>, hint: Option<String>) -> Problem {
-        Problem { code, message: message.into(), hint, at_ms: now_ms() }
+    pub(crate) fn new(
+        code: &'static str,
+        message: impl Into<String>,
+        hint: Option<String>,
+    ) -> Problem {
+        Problem {
+            code,
+            message: message.into(),
+            hint,
+            at_ms: now_ms(),
+        }
     }
 }
 
@@ -97,7 +106,9 @@ pub struct ViewStatus {
 
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -131,7 +142,10 @@ pub(crate) struct Board {
 
 impl Board {
     pub(crate) fn new(name: &str) -> Board {
-        Board { name: name.into(), inner: Arc::default() }
+        Board {
+            name: name.into(),
+            inner: Arc::default(),
+        }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -153,7 +167,9 @@ impl Board {
     pub(crate) fn partitions(&self, count: i32) {
         let mut inner = self.lock();
         inner.waiting = None;
-        inner.parts = (0..count).map(|partition| (partition, Part::starting())).collect();
+        inner.parts = (0..count)
+            .map(|partition| (partition, Part::starting()))
+            .collect();
     }
 
     pub(crate) fn stopped(&self) {
@@ -199,7 +215,13 @@ impl Board {
     }
 
     /// The partition waits `delay` for its next attempt.
-    pub(crate) fn failed(&self, partition: Partition, state: State, problem: Problem, delay: Duration) {
+    pub(crate) fn failed(
+        &self,
+        partition: Partition,
+        state: State,
+        problem: Problem,
+        delay: Duration,
+    ) {
         let delay_ms = i64::try_from(delay.as_millis()).unwrap_or(i64::MAX);
         self.change(partition, |part| {
             part.state = state;
@@ -224,17 +246,29 @@ impl Board {
             None if inner.waiting.is_some() => State::Failed,
             None => State::Starting,
         };
-        let problems = inner.parts.values().filter_map(|part| part.problem.as_ref()).chain(&inner.waiting);
+        let problems = inner
+            .parts
+            .values()
+            .filter_map(|part| part.problem.as_ref())
+            .chain(&inner.waiting);
         ViewStatus {
             name: self.name.to_string(),
             state,
-            partitions: inner.parts.iter().map(|(number, part)| part.status(*number)).collect(),
+            partitions: inner
+                .parts
+                .iter()
+                .map(|(number, part)| part.status(*number))
+                .collect(),
             applied: inner.applied,
             skipped_as_replay: inner.skipped,
             fenced: inner.fenced,
             lost_and_healed: inner.lost,
             last_error: problems.max_by_key(|problem| problem.at_ms).cloned(),
-            next_attempt_ms: inner.parts.values().filter_map(|part| part.next_attempt_ms).min(),
+            next_attempt_ms: inner
+                .parts
+                .values()
+                .filter_map(|part| part.next_attempt_ms)
+                .min(),
         }
     }
 }
@@ -274,7 +308,9 @@ impl Part {
             watermark,
             applied_at_ms: self.applied_at_ms,
             lag_records: self.end.map(|end| (end - next).max(0)),
-            partial: self.watermark.is_some_and(|watermark| watermark.position.partial),
+            partial: self
+                .watermark
+                .is_some_and(|watermark| watermark.position.partial),
         }
     }
 }
@@ -292,13 +328,24 @@ mod tests {
         board.running(Partition(0));
         assert_eq!(board.status().state, State::Starting);
         let problem = Problem::new("target_unavailable", "gone", None);
-        board.failed(Partition(1), State::Failed, problem.clone(), Duration::from_secs(1));
+        board.failed(
+            Partition(1),
+            State::Failed,
+            problem.clone(),
+            Duration::from_secs(1),
+        );
         let status = board.status();
-        assert_eq!((status.state, status.last_error), (State::Failed, Some(problem)));
+        assert_eq!(
+            (status.state, status.last_error),
+            (State::Failed, Some(problem))
+        );
         assert!(status.next_attempt_ms > Some(now_ms()));
         board.running(Partition(1));
         let status = board.status();
-        assert_eq!((status.state, status.last_error, status.next_attempt_ms), (State::Running, None, None));
+        assert_eq!(
+            (status.state, status.last_error, status.next_attempt_ms),
+            (State::Running, None, None)
+        );
     }
 
     #[test]
@@ -307,10 +354,25 @@ mod tests {
         board.partitions(1);
         board.running(Partition(0));
         let version = Some(headrace_clients::change::Version { csn: 7, index: 3 });
-        let position = Position { offset: Offset(41), version, partial: true };
-        board.visible(Partition(0), Some(Watermark { epoch: Epoch(2), position }), false);
+        let position = Position {
+            offset: Offset(41),
+            version,
+            partial: true,
+        };
+        board.visible(
+            Partition(0),
+            Some(Watermark {
+                epoch: Epoch(2),
+                position,
+            }),
+            false,
+        );
         board.log_end(Partition(0), 50);
-        board.counted(&Applied { applied: 40, skipped: 2, failed: None });
+        board.counted(&Applied {
+            applied: 40,
+            skipped: 2,
+            failed: None,
+        });
         let json = serde_json::to_string(&board.status()).unwrap();
         let expected = concat!(
             r#"{"name":"v","state":"running","partitions":[{"partition":0,"watermark":{"epoch":2,"offset":41,"csn":7,"index":3},"#,

@@ -23,6 +23,9 @@ const TOPIC_WAIT: Duration = Duration::from_millis(250);
 /// How often a topic's id and partitions are looked at while its tasks run.
 const TOPIC_LOOK: Duration = Duration::from_secs(5);
 
+/// Pause before tasks that ended by themselves (a bug) are started again.
+const RESTART_WAIT: Duration = Duration::from_secs(1);
+
 /// Tells whoever started the view how its first start went; only the first word counts.
 #[derive(Debug)]
 pub(crate) struct FirstStart(Mutex<Option<oneshot::Sender<Result<(), Problem>>>>);
@@ -39,7 +42,11 @@ impl FirstStart {
 
     /// A mismatch counts as started: a person decides, the rest of the process serves.
     pub(crate) fn failed(&self, state: State, problem: &Problem) {
-        self.say(if state == State::Mismatch { Ok(()) } else { Err(problem.clone()) });
+        self.say(if state == State::Mismatch {
+            Ok(())
+        } else {
+            Err(problem.clone())
+        });
     }
 
     fn say(&self, word: Result<(), Problem>) {
@@ -122,7 +129,13 @@ impl<T: Target> Supervisor<T> {
     async fn describe(&self) -> Result<Log, AdminError> {
         let topic = self.admin.describe_topic(&self.context.topic).await?;
         let cluster = self.admin.cluster_id().await?;
-        Ok(Log { id: LogId { cluster, topic: topic.topic_id }, partitions: topic.partitions })
+        Ok(Log {
+            id: LogId {
+                cluster,
+                topic: topic.topic_id,
+            },
+            partitions: topic.partitions,
+        })
     }
 
     fn spawn(&self, log: &Log, stop: &CancellationToken) -> (JoinSet<()>, CancellationToken) {
@@ -131,14 +144,22 @@ impl<T: Target> Supervisor<T> {
         let mut tasks = JoinSet::new();
         for partition in 0..log.partitions {
             let (target, context) = (Arc::clone(&self.target), Arc::clone(&self.context));
-            let task = Task::new(target, context, Partition(partition), self.identity(log.id.clone()));
+            let task = Task::new(
+                target,
+                context,
+                Partition(partition),
+                self.identity(log.id.clone()),
+            );
             tasks.spawn(task.run(child.clone()));
         }
         (tasks, child)
     }
 
     fn identity(&self, log: LogId) -> Identity {
-        Identity { log, definition: self.context.definition.hash().clone() }
+        Identity {
+            log,
+            definition: self.context.definition.hash().clone(),
+        }
     }
 
     /// Leaves the tasks alone until something asks for another set of them; they are stopped on return.
@@ -159,6 +180,12 @@ impl<T: Target> Supervisor<T> {
                     halt(&mut tasks, &child).await;
                     let done = self.reset(log.id).await;
                     drop(answer.send(done));
+                    return Next::Again;
+                }
+                Some(ended) = tasks.join_next() => {
+                    tracing::error!(view = self.context.board.name(), ?ended, "a task of the view ended, starting over");
+                    halt(&mut tasks, &child).await;
+                    tokio::time::sleep(RESTART_WAIT).await;
                     return Next::Again;
                 }
                 () = tokio::time::sleep(TOPIC_LOOK) => {

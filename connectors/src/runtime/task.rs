@@ -57,38 +57,65 @@ pub(crate) enum Stop {
     #[error(transparent)]
     Definition(#[from] DefinitionError),
     #[error("the record at offset {offset} with key {key} cannot be applied: {reason}")]
-    Record { offset: Offset, key: String, reason: String },
+    Record {
+        offset: Offset,
+        key: String,
+        reason: String,
+    },
 }
 
 impl Stop {
     /// A record that stops the view.
     pub(crate) fn record(record: &Record, reason: String) -> Stop {
-        let key = record.key.as_deref().map_or_else(|| "none".into(), String::from_utf8_lossy);
-        Stop::Record { offset: Offset(record.offset), key: key.chars().take(200).collect(), reason }
+        let key = record
+            .key
+            .as_deref()
+            .map_or_else(|| "none".into(), String::from_utf8_lossy);
+        Stop::Record {
+            offset: Offset(record.offset),
+            key: key.chars().take(200).collect(),
+            reason,
+        }
     }
 
     /// State and message of a view that met this.
     fn shown(&self, view: &str) -> (State, Problem) {
         let reset = || format!("if that is intended: headrace view reset {view}");
-        let failed = |code, hint: Option<String>| (State::Failed, Problem::new(code, self.to_string(), hint));
+        let failed = |code, hint: Option<String>| {
+            (State::Failed, Problem::new(code, self.to_string(), hint))
+        };
         match self {
             Stop::Emptied => failed("rebuilding", None),
             Stop::Sink(SinkError::Mismatch(mismatch)) => {
-                let hint = format!("headrace view reset {view} deletes what the view wrote and replays the log");
-                (State::Mismatch, Problem::new("mismatch", mismatch.to_string(), Some(hint)))
+                let hint = format!(
+                    "headrace view reset {view} deletes what the view wrote and replays the log"
+                );
+                (
+                    State::Mismatch,
+                    Problem::new("mismatch", mismatch.to_string(), Some(hint)),
+                )
             }
-            Stop::Sink(SinkError::Refused { hint, .. }) => failed("target-refused", Some(hint.clone())),
-            Stop::Sink(SinkError::Fenced(_)) => {
-                failed("fenced", Some("another process writes this view: stop one of them".into()))
+            Stop::Sink(SinkError::Refused { hint, .. }) => {
+                failed("target-refused", Some(hint.clone()))
             }
+            Stop::Sink(SinkError::Fenced(_)) => failed(
+                "fenced",
+                Some("another process writes this view: stop one of them".into()),
+            ),
             Stop::Sink(SinkError::Lost(_)) => failed("lost", None),
             Stop::Sink(SinkError::Unavailable(_)) => failed("target-unavailable", None),
-            Stop::Read(ReadError::OffsetOutOfRange { .. }) => failed("log-out-of-range", Some(reset())),
-            Stop::Read(_) | Stop::Claim(_) | Stop::Schema(_) => failed("log-unavailable", None),
-            Stop::Definition(_) => failed("definition", Some(format!("change [view.{view}] in the configuration"))),
-            Stop::Record { .. } => {
-                failed("record", Some("correct the row at its source, or the view; it is tried again".into()))
+            Stop::Read(ReadError::OffsetOutOfRange { .. }) => {
+                failed("log-out-of-range", Some(reset()))
             }
+            Stop::Read(_) | Stop::Claim(_) | Stop::Schema(_) => failed("log-unavailable", None),
+            Stop::Definition(_) => failed(
+                "definition",
+                Some(format!("change [view.{view}] in the configuration")),
+            ),
+            Stop::Record { .. } => failed(
+                "record",
+                Some("correct the row at its source, or the view; it is tried again".into()),
+            ),
         }
     }
 }
@@ -106,8 +133,20 @@ pub(crate) struct Task<T: Target> {
 }
 
 impl<T: Target> Task<T> {
-    pub(crate) fn new(target: Arc<T>, context: Arc<Context>, partition: Partition, identity: Identity) -> Task<T> {
-        Task { target, context, partition, identity, known: None, backoff: Backoff::default() }
+    pub(crate) fn new(
+        target: Arc<T>,
+        context: Arc<Context>,
+        partition: Partition,
+        identity: Identity,
+    ) -> Task<T> {
+        Task {
+            target,
+            context,
+            partition,
+            identity,
+            known: None,
+            backoff: Backoff::default(),
+        }
     }
 
     /// Runs until `stop`.
@@ -148,15 +187,26 @@ impl<T: Target> Task<T> {
             _ => {}
         }
         let (state, problem) = ended.shown(view);
-        tracing::warn!(view, partition = self.partition.0, code = problem.code, hint = problem.hint, "{ended}");
+        tracing::warn!(
+            view,
+            partition = self.partition.0,
+            code = problem.code,
+            hint = problem.hint,
+            "{ended}"
+        );
         self.context.first_start.failed(state, &problem);
         self.context.metrics.up(self.partition, false);
-        self.context.board.failed(self.partition, state, problem, delay);
+        self.context
+            .board
+            .failed(self.partition, state, problem, delay);
         delay
     }
 
     async fn attempt(&mut self) -> Result<Infallible, Stop> {
-        let mut sink = self.target.open(self.partition, self.identity.clone()).await?;
+        let mut sink = self
+            .target
+            .open(self.partition, self.identity.clone())
+            .await?;
         let (stored, reader, end) = match self.judge(&mut sink).await {
             Err(Stop::Sink(SinkError::Mismatch(mismatch))) if T::Sink::REBUILDS => {
                 tracing::info!(view = self.context.board.name(), "{mismatch}: rebuilding");
@@ -169,30 +219,53 @@ impl<T: Target> Task<T> {
         self.context.board.visible(self.partition, stored, false);
         self.note_loss(stored);
         let decoder = Decoder::open(&self.context, self.partition, end, &mut sink).await?;
-        let epoch = self.context.claims.claim(self.context.board.name(), self.partition).await?;
+        let epoch = self
+            .context
+            .claims
+            .claim(self.context.board.name(), self.partition)
+            .await?;
         self.context.board.running(self.partition);
         self.context.metrics.up(self.partition, true);
         self.context.first_start.succeeded();
         let position = stored.map(|stored| stored.position);
         let batcher = Batcher::new(position.and_then(|position| position.version));
         let previous = position.map(|position| position.offset);
-        Follower::new(self, sink, reader, decoder, batcher, (epoch, previous)).follow().await
+        Follower::new(self, sink, reader, decoder, batcher, (epoch, previous))
+            .follow()
+            .await
     }
 
     /// Reads the stored watermark and compares it with the bounds of the log; opens the log behind it.
     async fn judge(&self, sink: &mut T::Sink) -> Result<(Option<Watermark>, Reader, Offset), Stop> {
         let stored = sink.stored().await?;
         let from = stored.map_or(0, |stored| stored.position.offset.0 + 1);
-        let open = |from| Reader::open(&self.context.client, &self.context.topic, self.partition.0, from);
+        let open = |from| {
+            Reader::open(
+                &self.context.client,
+                &self.context.topic,
+                self.partition.0,
+                from,
+            )
+        };
         let mut reader = open(from)?;
         let (start, end) = reader.watermarks().await?;
         let partition = self.partition.0;
         match stored.map(|stored| stored.position.offset) {
             Some(stored) if from > end => {
-                return Err(SinkError::from(Mismatch::PastEnd { partition, stored, end: Offset(end) }).into());
+                return Err(SinkError::from(Mismatch::PastEnd {
+                    partition,
+                    stored,
+                    end: Offset(end),
+                })
+                .into());
             }
             Some(stored) if from < start => {
-                return Err(SinkError::from(Mismatch::BeforeStart { partition, stored, start: Offset(start) }).into());
+                return Err(SinkError::from(Mismatch::BeforeStart {
+                    partition,
+                    stored,
+                    start: Offset(start),
+                })
+                .into());
             }
             None if start > 0 => reader = open(start)?,
             _ => {}
@@ -205,8 +278,16 @@ impl<T: Target> Task<T> {
     fn note_loss(&mut self, stored: Option<Watermark>) {
         let offset = stored.map(|stored| stored.position.offset);
         if self.known > offset {
-            let (known, found) = (self.known.map(|known| known.0), offset.map(|offset| offset.0));
-            tracing::warn!(view = self.context.board.name(), known, found, "the target lost writes, reading again");
+            let (known, found) = (
+                self.known.map(|known| known.0),
+                offset.map(|offset| offset.0),
+            );
+            tracing::warn!(
+                view = self.context.board.name(),
+                known,
+                found,
+                "the target lost writes, reading again"
+            );
             self.context.board.lost();
             self.context.metrics.lost();
         }

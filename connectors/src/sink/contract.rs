@@ -43,13 +43,30 @@ pub(crate) fn view_config() -> ViewConfig {
 }
 
 pub(crate) fn schema() -> Schema {
-    let column = |name: &str, ty, key| Column { name: name.into(), ty, key, nullable: true, default: None };
-    Schema { columns: vec![column("id", ColumnType::Int, Some(1)), column("name", ColumnType::Text, None)] }
+    let column = |name: &str, ty, key| Column {
+        name: name.into(),
+        ty,
+        key,
+        nullable: true,
+        default: None,
+    };
+    Schema {
+        columns: vec![
+            column("id", ColumnType::Int, Some(1)),
+            column("name", ColumnType::Text, None),
+        ],
+    }
 }
 
 pub(crate) fn identity() -> Identity {
-    let log = LogId { cluster: "cluster".into(), topic: Uuid::from_u128(2) };
-    Identity { log, definition: definition().hash().clone() }
+    let log = LogId {
+        cluster: "cluster".into(),
+        topic: Uuid::from_u128(2),
+    };
+    Identity {
+        log,
+        definition: definition().hash().clone(),
+    }
 }
 
 /// Partition 0 as one writer sees it.
@@ -64,8 +81,17 @@ impl<S: Sink> Writer<S> {
     async fn open<T: Target<Sink = S>>(target: &T, epoch: i64) -> Writer<S> {
         let mut sink = target.open(Partition(0), identity()).await.unwrap();
         assert_eq!(sink.prepare(&schema(), None).await, Ok(Prepared::Ready));
-        let previous = sink.stored().await.unwrap().map(|stored| stored.position.offset);
-        Writer { sink, epoch: Epoch(epoch), previous, first: true }
+        let previous = sink
+            .stored()
+            .await
+            .unwrap()
+            .map(|stored| stored.position.offset);
+        Writer {
+            sink,
+            epoch: Epoch(epoch),
+            previous,
+            first: true,
+        }
     }
 
     fn put(&self, offset: i64, key: i64, name: &str) -> Operation<S::Value> {
@@ -73,18 +99,39 @@ impl<S: Sink> Writer<S> {
         let fields = definition().fields(&schema());
         let row = Row::parse(json.as_bytes()).unwrap();
         let value = self.sink.encode(&fields, &row).unwrap();
-        Operation { value: Some(value), ..self.delete(offset, key) }
+        Operation {
+            value: Some(value),
+            ..self.delete(offset, key)
+        }
     }
 
     fn delete(&self, offset: i64, key: i64) -> Operation<S::Value> {
-        let version = u64::try_from(offset).ok().map(|offset| Version { csn: 100 + offset, index: 0 });
-        Operation { offset: Offset(offset), version, key: format!("thing:{key}"), value: None }
+        let version = u64::try_from(offset).ok().map(|offset| Version {
+            csn: 100 + offset,
+            index: 0,
+        });
+        Operation {
+            offset: Offset(offset),
+            version,
+            key: format!("thing:{key}"),
+            value: None,
+        }
     }
 
     async fn apply(&mut self, operations: &[Operation<S::Value>]) -> Result<Applied, SinkError> {
         let last = operations.last().expect("the tests apply something");
-        let position = Position { offset: last.offset, version: last.version, partial: false };
-        let call = Call { epoch: self.epoch, previous: self.previous, first: self.first, operations, position };
+        let position = Position {
+            offset: last.offset,
+            version: last.version,
+            partial: false,
+        };
+        let call = Call {
+            epoch: self.epoch,
+            previous: self.previous,
+            first: self.first,
+            operations: operations.into(),
+            position,
+        };
         let applied = self.sink.apply(call).await?;
         self.first = false;
         self.previous = Some(last.offset);
@@ -99,11 +146,17 @@ impl<S: Sink> Writer<S> {
 }
 
 fn done(applied: u64, skipped: u64) -> Result<Applied, SinkError> {
-    Ok(Applied { applied, skipped, failed: None })
+    Ok(Applied {
+        applied,
+        skipped,
+        failed: None,
+    })
 }
 
 fn rows<const N: usize>(rows: [(i64, &str); N]) -> BTreeMap<String, String> {
-    rows.into_iter().map(|(id, name)| (format!("thing:{id}"), name.to_owned())).collect()
+    rows.into_iter()
+        .map(|(id, name)| (format!("thing:{id}"), name.to_owned()))
+        .collect()
 }
 
 /// Runs the whole contract, each part on a fresh target of `make`.
@@ -123,8 +176,18 @@ pub(crate) async fn run<H: Harness, F: Future<Output = H>>(make: impl Fn() -> F)
 async fn operations_fold_in_order<H: Harness>(mut on: H) {
     let mut writer = Writer::open(on.target(), 5).await;
     let calls = [
-        vec![writer.put(0, 1, "a"), writer.put(1, 2, "b"), writer.delete(2, 1), writer.put(3, 3, "c")],
-        vec![writer.delete(4, 3), writer.put(5, 3, "d"), writer.put(6, 2, "e"), writer.delete(7, 9)],
+        vec![
+            writer.put(0, 1, "a"),
+            writer.put(1, 2, "b"),
+            writer.delete(2, 1),
+            writer.put(3, 3, "c"),
+        ],
+        vec![
+            writer.delete(4, 3),
+            writer.put(5, 3, "d"),
+            writer.put(6, 2, "e"),
+            writer.delete(7, 9),
+        ],
         vec![writer.put(8, 4, "f"), writer.delete(9, 4)],
     ];
     for call in &calls {
@@ -136,10 +199,18 @@ async fn operations_fold_in_order<H: Harness>(mut on: H) {
 
 async fn replay_changes_nothing<H: Harness>(mut on: H) {
     let mut writer = Writer::open(on.target(), 5).await;
-    let first = [writer.put(0, 1, "old"), writer.delete(1, 1), writer.put(2, 1, "new")];
+    let first = [
+        writer.put(0, 1, "old"),
+        writer.delete(1, 1),
+        writer.put(2, 1, "new"),
+    ];
     writer.apply(&first).await.unwrap();
     assert_eq!(writer.apply(&first).await, done(0, 3));
-    let overlap = [writer.delete(1, 1), writer.put(2, 1, "stale"), writer.put(3, 2, "b")];
+    let overlap = [
+        writer.delete(1, 1),
+        writer.put(2, 1, "stale"),
+        writer.put(3, 2, "b"),
+    ];
     assert_eq!(writer.apply(&overlap).await, done(1, 2));
     assert_eq!(on.rows().await, rows([(1, "new"), (2, "b")]));
     assert_eq!(writer.stored().await, Some((5, 3)));
@@ -163,9 +234,18 @@ async fn versions_are_skipped_whatever_their_offset<H: Harness>(mut on: H) {
     let mut plain = writer.put(4, 3, "no version");
     plain.version = None;
     assert_eq!(writer.apply(&[plain]).await, done(1, 0));
-    assert_eq!(on.rows().await, rows([(1, "a"), (2, "newer"), (3, "no version")]));
+    assert_eq!(
+        on.rows().await,
+        rows([(1, "a"), (2, "newer"), (3, "no version")])
+    );
     let stored = writer.sink.stored().await.unwrap().unwrap();
-    assert_eq!(stored.position.version, Some(Version { csn: high, index: 10 }));
+    assert_eq!(
+        stored.position.version,
+        Some(Version {
+            csn: high,
+            index: 10
+        })
+    );
 }
 
 async fn a_zombie_is_fenced<H: Harness>(mut on: H) {
@@ -174,29 +254,54 @@ async fn a_zombie_is_fenced<H: Harness>(mut on: H) {
     let mut writer = Writer::open(on.target(), 9).await;
     assert_eq!(writer.previous, Some(Offset(0)));
     writer.apply(&[writer.put(1, 1, "b")]).await.unwrap();
-    assert_eq!(zombie.apply(&[zombie.put(1, 1, "z"), zombie.put(2, 2, "z")]).await, Err(SinkError::Fenced(Epoch(9))));
+    assert_eq!(
+        zombie
+            .apply(&[zombie.put(1, 1, "z"), zombie.put(2, 2, "z")])
+            .await,
+        Err(SinkError::Fenced(Epoch(9)))
+    );
     zombie.first = true;
-    assert_eq!(zombie.apply(&[zombie.delete(2, 1)]).await, Err(SinkError::Fenced(Epoch(9))));
+    assert_eq!(
+        zombie.apply(&[zombie.delete(2, 1)]).await,
+        Err(SinkError::Fenced(Epoch(9)))
+    );
     assert_eq!(on.rows().await, rows([(1, "b")]));
     assert_eq!(writer.stored().await, Some((9, 1)));
 }
 
 async fn lost_writes_are_noticed_and_healed<H: Harness>(mut on: H) {
     let mut writer = Writer::open(on.target(), 5).await;
-    writer.apply(&[writer.put(0, 1, "a"), writer.put(1, 2, "b")]).await.unwrap();
+    writer
+        .apply(&[writer.put(0, 1, "a"), writer.put(1, 2, "b")])
+        .await
+        .unwrap();
     let (epoch, previous) = (writer.epoch, Some(Offset(3)));
     drop(writer);
     on.remember().await;
     let mut writer = Writer::open(on.target(), epoch.0).await;
-    writer.apply(&[writer.delete(2, 1), writer.put(3, 3, "c")]).await.unwrap();
+    writer
+        .apply(&[writer.delete(2, 1), writer.put(3, 3, "c")])
+        .await
+        .unwrap();
     drop(writer);
     on.lose().await;
-    let mut writer = Writer { previous, first: false, ..Writer::open(on.target(), epoch.0).await };
-    assert_eq!(writer.apply(&[writer.put(4, 4, "d")]).await, Err(SinkError::Lost(Some(Offset(1)))));
+    let mut writer = Writer {
+        previous,
+        first: false,
+        ..Writer::open(on.target(), epoch.0).await
+    };
+    assert_eq!(
+        writer.apply(&[writer.put(4, 4, "d")]).await,
+        Err(SinkError::Lost(Some(Offset(1))))
+    );
     assert_eq!(on.rows().await, rows([(1, "a"), (2, "b")]));
     writer.previous = Some(Offset(1));
     writer.first = true;
-    let replay = [writer.delete(2, 1), writer.put(3, 3, "c"), writer.put(4, 4, "d")];
+    let replay = [
+        writer.delete(2, 1),
+        writer.put(3, 3, "c"),
+        writer.put(4, 4, "d"),
+    ];
     assert_eq!(writer.apply(&replay).await, done(3, 0));
     assert_eq!(on.rows().await, rows([(2, "b"), (3, "c"), (4, "d")]));
 }
@@ -207,13 +312,28 @@ async fn a_missing_watermark_is_loss_unless_it_is_the_first_call<H: Harness>(mut
     writer.apply(&[writer.put(0, 1, "a")]).await.unwrap();
     drop(writer);
     on.lose().await;
-    let mut writer = Writer { previous: Some(Offset(0)), first: false, ..Writer::open(on.target(), 5).await };
+    let mut writer = Writer {
+        previous: Some(Offset(0)),
+        first: false,
+        ..Writer::open(on.target(), 5).await
+    };
     assert_eq!(writer.stored().await, None);
-    assert_eq!(writer.apply(&[writer.put(1, 2, "b")]).await, Err(SinkError::Lost(None)));
+    assert_eq!(
+        writer.apply(&[writer.put(1, 2, "b")]).await,
+        Err(SinkError::Lost(None))
+    );
     writer.first = true;
-    assert_eq!(writer.apply(&[writer.put(1, 2, "b")]).await, Err(SinkError::Lost(None)));
+    assert_eq!(
+        writer.apply(&[writer.put(1, 2, "b")]).await,
+        Err(SinkError::Lost(None))
+    );
     writer.previous = None;
-    assert_eq!(writer.apply(&[writer.put(0, 1, "a"), writer.put(1, 2, "b")]).await, done(2, 0));
+    assert_eq!(
+        writer
+            .apply(&[writer.put(0, 1, "a"), writer.put(1, 2, "b")])
+            .await,
+        done(2, 0)
+    );
     assert_eq!(on.rows().await, rows([(1, "a"), (2, "b")]));
 }
 
@@ -223,8 +343,14 @@ async fn another_log_or_definition_is_a_mismatch<H: Harness>(mut on: H) {
     drop(writer);
     let mut other_log = identity();
     other_log.log.topic = Uuid::from_u128(3);
-    let config = ViewConfig { where_: Some("id > 1".into()), ..view_config() };
-    let other_definition = Identity { definition: Definition::new(&config).unwrap().hash().clone(), ..identity() };
+    let config = ViewConfig {
+        where_: Some("id > 1".into()),
+        ..view_config()
+    };
+    let other_definition = Identity {
+        definition: Definition::new(&config).unwrap().hash().clone(),
+        ..identity()
+    };
     for (identity, log) in [(other_log, true), (other_definition, false)] {
         let mut sink = on.target().open(Partition(0), identity).await.unwrap();
         let judged = |error: SinkError| match error {
@@ -233,12 +359,25 @@ async fn another_log_or_definition_is_a_mismatch<H: Harness>(mut on: H) {
             _ => false,
         };
         assert!(judged(sink.stored().await.unwrap_err()));
-        let position = Position { offset: Offset(9), version: None, partial: false };
-        let call = Call { epoch: Epoch(1), previous: None, first: true, operations: &[], position };
+        let position = Position {
+            offset: Offset(9),
+            version: None,
+            partial: false,
+        };
+        let call = Call {
+            epoch: Epoch(1),
+            previous: None,
+            first: true,
+            operations: [].into(),
+            position,
+        };
         assert!(judged(sink.apply(call).await.unwrap_err()));
     }
     assert_eq!(on.rows().await, rows([(1, "a")]));
-    assert_eq!(Writer::open(on.target(), 5).await.stored().await, Some((5, 0)));
+    assert_eq!(
+        Writer::open(on.target(), 5).await.stored().await,
+        Some((5, 0))
+    );
 }
 
 async fn a_refused_operation_stops_the_call_before_it<H: Harness>(mut on: H) {
@@ -256,11 +395,21 @@ async fn a_refused_operation_stops_the_call_before_it<H: Harness>(mut on: H) {
 
 async fn a_reset_deletes_rows_and_watermark<H: Harness>(mut on: H) {
     let mut writer = Writer::open(on.target(), 5).await;
-    writer.apply(&[writer.put(0, 1, "a"), writer.put(1, 2, "b"), writer.put(2, 2, "c")]).await.unwrap();
+    writer
+        .apply(&[
+            writer.put(0, 1, "a"),
+            writer.put(1, 2, "b"),
+            writer.put(2, 2, "c"),
+        ])
+        .await
+        .unwrap();
     assert_eq!(writer.sink.reset().await, Ok(2));
     assert_eq!(on.rows().await, rows([]));
     assert_eq!(writer.stored().await, None);
-    assert_eq!(writer.apply(&[writer.put(3, 3, "d")]).await, Err(SinkError::Lost(None)));
+    assert_eq!(
+        writer.apply(&[writer.put(3, 3, "d")]).await,
+        Err(SinkError::Lost(None))
+    );
     let mut writer = Writer::open(on.target(), 6).await;
     assert_eq!(writer.apply(&[writer.put(0, 1, "a")]).await, done(1, 0));
     assert_eq!(on.rows().await, rows([(1, "a")]));
@@ -269,9 +418,25 @@ async fn a_reset_deletes_rows_and_watermark<H: Harness>(mut on: H) {
 async fn a_call_without_operations_moves_the_watermark<H: Harness>(on: H) {
     let mut writer = Writer::open(on.target(), 5).await;
     let version = Some(Version { csn: 8, index: 1 });
-    let position = Position { offset: Offset(41), version, partial: true };
-    let call = Call { epoch: Epoch(5), previous: None, first: true, operations: &[], position };
+    let position = Position {
+        offset: Offset(41),
+        version,
+        partial: true,
+    };
+    let call = Call {
+        epoch: Epoch(5),
+        previous: None,
+        first: true,
+        operations: [].into(),
+        position,
+    };
     assert_eq!(writer.sink.apply(call).await, done(0, 0));
     writer.sink.commit().await.unwrap();
-    assert_eq!(writer.sink.stored().await, Ok(Some(Watermark { epoch: Epoch(5), position })));
+    assert_eq!(
+        writer.sink.stored().await,
+        Ok(Some(Watermark {
+            epoch: Epoch(5),
+            position
+        }))
+    );
 }

@@ -40,7 +40,9 @@ impl KeyTemplate {
             if brace == "}" {
                 return Err("a } stands alone; write }} for a literal brace");
             }
-            let end = after.find(['{', '}']).ok_or("a { is not closed; write {{ for a literal brace")?;
+            let end = after
+                .find(['{', '}'])
+                .ok_or("a { is not closed; write {{ for a literal brace")?;
             if !after[end..].starts_with('}') || after[..end].is_empty() {
                 return Err("a column is written {name}");
             }
@@ -125,7 +127,10 @@ mod tests {
     #[test]
     fn columns_are_put_in_and_encoded() {
         assert_eq!(render("product:{id}", r#"{"id":7}"#), "product:7");
-        assert_eq!(render("{a}:{b}", r#"{"a":"x:y","b":"{100%}ä"}"#), "x%3Ay:%7B100%25%7Dä");
+        assert_eq!(
+            render("{a}:{b}", r#"{"a":"x:y","b":"{100%}ä"}"#),
+            "x%3Ay:%7B100%25%7Dä"
+        );
         assert_eq!(render("{{p}}:{id}}}", r#"{"id":-1}"#), "{p}:-1}");
         assert_eq!(render("{tüte d}", r#"{"tüte d":"a b\n"}"#), "a b\n");
     }
@@ -135,19 +140,28 @@ mod tests {
         let one = render("p:{a}:{b}", r#"{"a":"x:","b":"y"}"#);
         let two = render("p:{a}:{b}", r#"{"a":"x","b":":y"}"#);
         assert_ne!(one, two);
-        assert_ne!(render("{a}", r#"{"a":"%3A"}"#), render("{a}", r#"{"a":":"}"#));
+        assert_ne!(
+            render("{a}", r#"{"a":"%3A"}"#),
+            render("{a}", r#"{"a":":"}"#)
+        );
     }
 
     #[test]
     fn the_prefix_is_the_text_before_the_first_column() {
-        for (template, prefix) in [("product:{id}", "product:"), ("{id}", ""), ("{{x}}{id}:", "{x}")] {
+        for (template, prefix) in [
+            ("product:{id}", "product:"),
+            ("{id}", ""),
+            ("{{x}}{id}:", "{x}"),
+        ] {
             assert_eq!(KeyTemplate::parse(template).unwrap().prefix(), prefix);
         }
     }
 
     #[test]
     fn malformed_templates_are_refused() {
-        for bad in ["", "plain", "{", "}", "a}b{id}", "{id", "{}", "{{id}}", "{a{b}}", "{id}}"] {
+        for bad in [
+            "", "plain", "{", "}", "a}b{id}", "{id", "{}", "{{id}}", "{a{b}}", "{id}}",
+        ] {
             assert!(KeyTemplate::parse(bad).is_err(), "{bad}");
         }
     }
