@@ -1,7 +1,163 @@
 //! The server: listeners, APIs, partitions, coordinator.
+//!
+//! ```text
+//! produce: net/connection -> api/produce -> partition::Handle ==> shard thread -> core -> log -> sync worker
+//! fetch:   net/connection -> api/fetch -> LogView; waits at the high watermark if there is too little
+//! ```
+//!
+//! [`Broker`] is the embedding interface: the binary and the tests start one, ask where it listens, and
+//! shut it down. Dropping it without that is like losing power: what was acknowledged is on disk.
 
+mod admin;
+pub mod api;
 pub mod clock;
+pub mod config;
 pub mod controller;
 pub mod coordinator;
+pub mod error;
+pub mod metrics;
+mod net;
+pub mod node;
 pub mod partition;
 pub mod topic_config;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use headrace_storage::data_dir::DataDir;
+use headrace_storage::fs::Disk;
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::info;
+use uuid::Uuid;
+
+pub use config::BrokerConfig;
+pub use error::{ShutdownError, StartError};
+
+use clock::{Clock, SystemClock};
+use config::Endpoint;
+use metrics::Metrics;
+use node::{Node, ProducerIds};
+use partition::Registry;
+
+/// A running broker.
+#[derive(Debug)]
+pub struct Broker {
+    node: Arc<Node>,
+    local_addr: SocketAddr,
+    listener: JoinHandle<()>,
+    /// Stops the listener and all connections, when told to or when dropped.
+    stop: DropGuard,
+}
+
+impl Broker {
+    /// Starts on a data directory; returns when every log is open and clients can connect.
+    pub async fn start(config: BrokerConfig) -> Result<Broker, StartError> {
+        let root = config.data.clone();
+        Broker::start_with(config, move || DataDir::open(&root)).await
+    }
+
+    /// Starts on any disk; for tests that fail or crash one.
+    pub async fn start_on(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, StartError> {
+        let root = config.data.clone();
+        Broker::start_with(config, move || DataDir::open_on(disk, &root)).await
+    }
+
+    async fn start_with<E: Into<StartError> + Send + 'static>(
+        config: BrokerConfig,
+        open: impl FnOnce() -> Result<DataDir, E> + Send + 'static,
+    ) -> Result<Broker, StartError> {
+        config.check()?;
+        let addresses = config.addresses().await?;
+        // the port first: a second broker on the same one must not touch anything
+        let listener = TcpListener::bind(addresses.listen).await;
+        let bind_failed = |source| StartError::Bind {
+            listen: config.listen.clone(),
+            source,
+        };
+        let listener = listener.map_err(bind_failed)?;
+        let local_addr = listener.local_addr().map_err(bind_failed)?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let shards = config
+            .shards
+            .unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+        let opened = {
+            let clock = Arc::clone(&clock);
+            spawn_blocking(move || {
+                let data = Arc::new(open().map_err(Into::into)?);
+                let registry = Registry::open(Arc::clone(&data), &clock, shards)?;
+                Ok::<_, StartError>((data, registry))
+            })
+        };
+        let interrupted =
+            |failed: tokio::task::JoinError| StartError::Interrupted(failed.to_string());
+        let (data, registry) = opened.await.map_err(interrupted)??;
+        let node = Arc::new(Node {
+            id: data.node_id(),
+            cluster_id: data.cluster_id(),
+            advertised: addresses
+                .advertised
+                .unwrap_or_else(|| Endpoint::from(local_addr)),
+            config,
+            registry: Arc::new(registry),
+            metrics: Metrics::default(),
+            clock,
+            producer_ids: ProducerIds::default(),
+        });
+        let stop = CancellationToken::new();
+        let listener = tokio::spawn(net::listener::run(
+            listener,
+            Arc::clone(&node),
+            stop.clone(),
+        ));
+        info!(%local_addr, cluster_id = %node.cluster_id, "broker serves");
+        Ok(Broker {
+            node,
+            local_addr,
+            listener,
+            stop: stop.drop_guard(),
+        })
+    }
+
+    /// Where it listens; the port is the one it got.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The cluster, drawn when the data directory was made.
+    pub fn cluster_id(&self) -> Uuid {
+        self.node.cluster_id
+    }
+
+    /// The topics and partitions, for code in the same process.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.node.registry
+    }
+
+    /// Its part of the HTTP interface.
+    pub fn router(&self) -> axum::Router {
+        admin::router(Arc::clone(&self.node))
+    }
+
+    /// Names its metrics.
+    pub fn register_metrics(&self, registry: &mut prometheus_client::registry::Registry) {
+        self.node.metrics.register(registry, &self.node.registry);
+    }
+
+    /// Closes all connections, makes everything durable, closes all logs.
+    pub async fn shutdown(self) -> Result<(), ShutdownError> {
+        let Broker {
+            node,
+            listener,
+            stop,
+            ..
+        } = self;
+        drop(stop);
+        drop(listener.await);
+        node.registry.close().await?;
+        info!("broker has stopped");
+        Ok(())
+    }
+}

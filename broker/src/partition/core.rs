@@ -42,8 +42,8 @@ pub struct Append<T> {
     pub batch: Batch,
     /// When to answer.
     pub acks: Acks,
-    /// Comes back in [`Effect::Reply`]; `None` with acks=0.
-    pub token: Option<T>,
+    /// Comes back in [`Effect::Reply`].
+    pub token: T,
     /// The log wants to end its segment before a batch of this size.
     pub roll: bool,
     /// The topic's timestamps are the broker's.
@@ -100,7 +100,7 @@ pub struct Core<T> {
     written: Offset,
     high_watermark: Offset,
     producers: Producers,
-    /// Answers to acks=1, ordered by `needs`.
+    /// Answers to acks=1 (and 0, which the wire does not carry), ordered by `needs`.
     until_written: VecDeque<Waiting<T>>,
     /// Answers to acks=all, ordered by `needs`.
     until_flushed: VecDeque<Waiting<T>>,
@@ -199,9 +199,7 @@ impl<T> Core<T> {
                 answer
             }
         };
-        if let Some(token) = token {
-            self.answer_when(acks, token, answer, effects);
-        }
+        self.answer_when(acks, token, answer, effects);
     }
 
     /// Ends the segment; the producers that are silent for too long are forgotten at this place.
@@ -235,8 +233,7 @@ impl<T> Core<T> {
     ) {
         let needs = answer.last_offset.plus(1);
         let (reached, waiting) = match acks {
-            Acks::None => return,
-            Acks::Leader => (self.written, &mut self.until_written),
+            Acks::None | Acks::Leader => (self.written, &mut self.until_written),
             Acks::All => (self.high_watermark, &mut self.until_flushed),
         };
         if needs <= reached {
@@ -278,8 +275,8 @@ impl<T> Core<T> {
     }
 }
 
-fn refuse<T>(token: Option<T>, failure: AppendFailure, effects: &mut Vec<Effect<T>>) {
-    effects.extend(token.map(|token| Effect::Reply(token, Err(failure))));
+fn refuse<T>(token: T, failure: AppendFailure, effects: &mut Vec<Effect<T>>) {
+    effects.push(Effect::Reply(token, Err(failure)));
 }
 
 /// Answers all that waited for `reached`, in offset order.

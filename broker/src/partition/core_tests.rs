@@ -57,7 +57,6 @@ impl Partition {
     }
 
     fn append(&mut self, token: u32, acks: Acks, batch: Batch) {
-        let token = (acks != Acks::None).then_some(token);
         let (roll, log_append_time) = (self.roll, self.log_append_time);
         let append = Append {
             batch,
@@ -152,14 +151,12 @@ fn a_partial_write_answers_only_what_it_holds() {
 }
 
 #[test]
-fn acks_0_has_no_answer() {
+fn acks_0_lets_go_of_its_batch_once_it_is_written() {
     let mut partition = Partition::leading();
     partition.append(1, Acks::None, plain(1));
-    partition.append(1, Acks::None, sequenced(7, 0, 0, 1));
-    partition.append(1, Acks::None, sequenced(7, 0, 9, 1));
-    partition.step(Event::Flushed(Offset(2)));
     assert_eq!(partition.answers(), []);
-    assert_eq!(partition.batches().len(), 2);
+    partition.step(Event::Written(Offset(1)));
+    assert_eq!(partition.answers(), [(1, Ok(0))]);
 }
 
 #[test]
@@ -185,7 +182,7 @@ fn a_repeat_gets_the_original_timestamp() {
         let append = Append {
             batch: sequenced(7, 0, 0, 1),
             acks: Acks::Leader,
-            token: Some(token),
+            token,
             roll: false,
             log_append_time: true,
             now_ms,

@@ -37,7 +37,7 @@ use shard::{Message, Slot};
 /// What must be true of a batch before it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Acks {
-    /// Nothing; there is no answer.
+    /// Nothing; the wire carries no answer.
     None,
     /// It is written to the leader's file.
     Leader,
@@ -94,7 +94,7 @@ struct Inner {
 
 /// A batch on its way; resolves when its acks are satisfied or it is refused.
 #[derive(Debug)]
-pub struct Pending(Option<oneshot::Receiver<Result<Appended, AppendFailure>>>);
+pub struct Pending(oneshot::Receiver<Result<Appended, AppendFailure>>);
 
 impl Handle {
     fn new(inner: Inner) -> Handle {
@@ -115,22 +115,17 @@ impl Handle {
     ///
     /// Waits while the shard's inbox is full: this is the back-pressure that producers feel.
     pub async fn submit(&self, batch: Batch, acks: Acks) -> Result<Pending, AppendFailure> {
-        let (reply, pending) = match acks {
-            Acks::None => (None, None),
-            Acks::Leader | Acks::All => {
-                let (reply, pending) = oneshot::channel();
-                (Some(reply), Some(pending))
-            }
-        };
+        let (reply, answer) = oneshot::channel();
+        let slot = self.0.slot;
         let message = Message::Append {
-            slot: self.0.slot,
+            slot,
             batch,
             acks,
             reply,
         };
         let sent = self.0.inbox.send(message).await;
         sent.map_err(|_| AppendFailure::Stopping)?;
-        Ok(Pending(pending))
+        Ok(Pending(answer))
     }
 
     /// Appends a batch and waits for its acks, at most `within`.
@@ -172,11 +167,8 @@ impl Handle {
 }
 
 impl Pending {
-    /// Waits for the answer. Never resolves well with acks=0, which has none.
+    /// Waits for the answer; with acks=0, until the batch is written.
     pub async fn answer(self) -> Result<Appended, AppendFailure> {
-        match self.0 {
-            Some(answer) => answer.await.unwrap_or(Err(AppendFailure::Stopping)),
-            None => Err(AppendFailure::TimedOut),
-        }
+        self.0.await.unwrap_or(Err(AppendFailure::Stopping))
     }
 }

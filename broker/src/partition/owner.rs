@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use headrace_storage::data_dir::DataDir;
-use headrace_storage::{LogConfig, LogIdentity, LogReader};
+use headrace_storage::{LogConfig, LogIdentity, LogReader, WriteError};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -139,9 +139,28 @@ impl Owner {
                 Change::Validate { topic, reply } => answer(reply, self.check(&topic)),
                 Change::Delete { id, reply } => answer(reply, self.delete(id)),
                 Change::TakeProducerIds { reply } => answer(reply, self.take_producer_ids()),
-                Change::Stop { reply } => return answer(reply, ()),
+                Change::Stop { reply } => {
+                    let result = self.stop_shards();
+                    // whoever waits may open the directory again
+                    drop(self);
+                    return answer(reply, result);
+                }
             }
         }
+    }
+
+    fn stop_shards(&self) -> Result<(), WriteError> {
+        let stop = |shard: &mpsc::Sender<Message>| {
+            let (reply, answer) = oneshot::channel();
+            drop(shard.blocking_send(Message::Stop { reply }));
+            answer
+        };
+        let stopping: Vec<_> = self.shards.iter().map(stop).collect();
+        let mut result = Ok(());
+        for answer in stopping {
+            result = result.and(answer.blocking_recv().unwrap_or(Ok(())));
+        }
+        result
     }
 
     fn check(&self, topic: &NewTopic) -> Result<TopicConfig, ChangeFailure> {

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::Handle;
 use super::owner::{Change, Owner};
-use super::shard::{self, Message, OpenFailure};
+use super::shard::{self, OpenFailure};
 use super::syncer::Syncer;
 use crate::clock::Clock;
 use crate::controller::image::{ImageError, TopicRefused};
@@ -168,7 +168,6 @@ pub enum LoadError {
 pub struct Registry {
     topics: Arc<ArcSwap<Topics>>,
     changes: mpsc::Sender<Change>,
-    shards: Vec<mpsc::Sender<Message>>,
 }
 
 impl Registry {
@@ -183,7 +182,7 @@ impl Registry {
             .map(|number| shard::start(number, data.disk(), Arc::clone(clock), syncer.clone()))
             .collect::<Result<Vec<_>, _>>()?;
         let topics = Arc::new(ArcSwap::from_pointee(Topics::default()));
-        let mut owner = Owner::new(data, shards.clone(), Arc::clone(&topics));
+        let mut owner = Owner::new(data, shards, Arc::clone(&topics));
         owner.load()?;
         let (changes, inbox) = mpsc::channel(CHANGES_MAX);
         std::thread::Builder::new()
@@ -275,24 +274,13 @@ impl Registry {
         answer.await.unwrap_or(Err(ChangeFailure::Stopping))
     }
 
-    /// Stops taking changes and appends, makes everything durable and closes all logs.
+    /// Stops taking changes and appends, makes everything durable, closes all logs, and lets go of the
+    /// data directory.
     pub async fn close(&self) -> Result<(), WriteError> {
-        // first the owner, so that no log is opened behind the shards' backs
         let (reply, answer) = oneshot::channel();
-        if self.changes.send(Change::Stop { reply }).await.is_ok() {
-            drop(answer.await);
+        if self.changes.send(Change::Stop { reply }).await.is_err() {
+            return Ok(());
         }
-        let mut stopping = Vec::with_capacity(self.shards.len());
-        for shard in &self.shards {
-            let (reply, answer) = oneshot::channel();
-            if shard.send(Message::Stop { reply }).await.is_ok() {
-                stopping.push(answer);
-            }
-        }
-        let mut result = Ok(());
-        for answer in stopping {
-            result = result.and(answer.await.unwrap_or(Ok(())));
-        }
-        result
+        answer.await.unwrap_or(Ok(()))
     }
 }

@@ -80,7 +80,7 @@ pub(super) enum Message {
         slot: Slot,
         batch: Batch,
         acks: Acks,
-        reply: Option<Reply>,
+        reply: Reply,
     },
     Synced {
         slot: Slot,
@@ -231,7 +231,7 @@ impl Shard {
         self.step(slot, Event::Lead);
     }
 
-    fn append(&mut self, slot: Slot, batch: Batch, acks: Acks, token: Option<Reply>) {
+    fn append(&mut self, slot: Slot, batch: Batch, acks: Acks, token: Reply) {
         let refused = match self.partitions.get(&slot) {
             _ if self.stop.is_some() => AppendFailure::Stopping,
             None => AppendFailure::Deleted,
@@ -250,9 +250,7 @@ impl Shard {
                 return self.step(slot, Event::Append(append));
             }
         };
-        if let Some(token) = token {
-            answer(token, Err(refused));
-        }
+        answer(token, Err(refused));
     }
 
     /// Lets the core decide, and does what it says.

@@ -1,0 +1,169 @@
+//! CreateTopics: each topic is durable before it is answered.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use headrace_protocol::create_topics::{
+    CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
+    CreateTopicsResponse,
+};
+use headrace_protocol::describe_configs::{SOURCE_DEFAULT, SOURCE_TOPIC};
+use headrace_protocol::{ErrorCode, Str};
+use uuid::Uuid;
+
+use super::Call;
+use crate::controller::topic_name;
+use crate::partition::registry::{ChangeFailure, NewTopic};
+use crate::topic_config::{Overrides, SETTINGS};
+
+/// The first version in which -1 asks for the defaults.
+const DEFAULTS_FROM_VERSION: i16 = 4;
+
+/// A refusal: the code and a text for people.
+type Refused = (ErrorCode, String);
+
+pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> CreateTopicsResponse {
+    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    for topic in &request.topics {
+        *times.entry(&topic.name).or_default() += 1;
+    }
+    let mut topics: Vec<CreatableTopicResult> = Vec::with_capacity(times.len());
+    for topic in &request.topics {
+        let made = if times
+            .get(topic.name.as_str())
+            .is_some_and(|times| *times > 1)
+        {
+            if topics.iter().any(|result| result.name == topic.name) {
+                continue;
+            }
+            Err(invalid("the topic stands in the request more than once"))
+        } else {
+            create(&call, topic, request.validate_only).await
+        };
+        topics.push(match made {
+            Ok(result) => result,
+            Err((error_code, message)) => CreatableTopicResult {
+                name: topic.name.clone(),
+                error_code,
+                error_message: Some(message.into()),
+                ..CreatableTopicResult::default()
+            },
+        });
+    }
+    CreateTopicsResponse {
+        topics,
+        ..CreateTopicsResponse::default()
+    }
+}
+
+async fn create(
+    call: &Call,
+    asked: &CreatableTopic,
+    validate_only: bool,
+) -> Result<CreatableTopicResult, Refused> {
+    if topic_name::is_internal(&asked.name) {
+        let message = "the broker makes this topic itself".to_owned();
+        return Err((ErrorCode::INVALID_TOPIC_EXCEPTION, message));
+    }
+    let partitions = partitions(call, asked)?;
+    let overrides = overrides(asked)?;
+    let name = Arc::from(asked.name.as_str());
+    let topic = NewTopic {
+        name,
+        partitions,
+        overrides: overrides.clone(),
+    };
+    let failed = |failure: ChangeFailure| (failure.code(), failure.to_string());
+    let registry = &call.node.registry;
+    let topic_id = if validate_only {
+        registry.validate(topic).await.map_err(failed)?;
+        Uuid::nil()
+    } else {
+        registry.create(topic).await.map_err(failed)?.id
+    };
+    Ok(CreatableTopicResult {
+        name: asked.name.clone(),
+        topic_id,
+        num_partitions: partitions,
+        replication_factor: 1,
+        configs: Some(shown(&overrides)),
+        ..CreatableTopicResult::default()
+    })
+}
+
+/// How many partitions are asked for, by number or by assignment; there is one broker to put them on.
+fn partitions(call: &Call, asked: &CreatableTopic) -> Result<i32, Refused> {
+    if !asked.assignments.is_empty() {
+        return assigned(call, asked);
+    }
+    let defaults = call.version >= DEFAULTS_FROM_VERSION;
+    match asked.replication_factor {
+        1 => {}
+        -1 if defaults => {}
+        found => {
+            let message = format!("replication factor {found}; there is one broker");
+            return Err((ErrorCode::INVALID_REPLICATION_FACTOR, message));
+        }
+    }
+    match asked.num_partitions {
+        -1 if defaults => Ok(call.node.config.partitions),
+        number => Ok(number),
+    }
+}
+
+fn assigned(call: &Call, asked: &CreatableTopic) -> Result<i32, Refused> {
+    if asked.num_partitions != -1 || asked.replication_factor != -1 {
+        let message = "with assignments, the numbers of partitions and replicas must be -1";
+        return Err(invalid(message));
+    }
+    let mut indexes: Vec<i32> = asked
+        .assignments
+        .iter()
+        .map(|one| one.partition_index)
+        .collect();
+    indexes.sort_unstable();
+    let dense = (0..).zip(&indexes).all(|(place, index)| place == *index);
+    let here = |brokers: &[i32]| brokers == [call.node.id];
+    if !dense || !asked.assignments.iter().all(|one| here(&one.broker_ids)) {
+        let message = "partitions are numbered from 0, each on broker 1 alone".to_owned();
+        return Err((ErrorCode::INVALID_REPLICA_ASSIGNMENT, message));
+    }
+    i32::try_from(indexes.len()).map_err(|_| invalid("too many partitions"))
+}
+
+fn overrides(asked: &CreatableTopic) -> Result<Overrides, Refused> {
+    let mut overrides = Overrides::new();
+    for config in &asked.configs {
+        let Some(value) = &config.value else {
+            let message = format!("{} has no value", config.name);
+            return Err((ErrorCode::INVALID_CONFIG, message));
+        };
+        overrides.insert(config.name.as_str().to_owned(), value.as_str().to_owned());
+    }
+    Ok(overrides)
+}
+
+/// The settings of the new topic, as they are now.
+fn shown(overrides: &Overrides) -> Vec<CreatableTopicConfigs> {
+    let shown = |setting: &crate::topic_config::Setting| {
+        let set = overrides.get(setting.name);
+        CreatableTopicConfigs {
+            name: Str::from_static(setting.name),
+            value: Some(set.map_or(Str::from_static(setting.default), |value| {
+                value.as_str().into()
+            })),
+            read_only: false,
+            config_source: if set.is_some() {
+                SOURCE_TOPIC
+            } else {
+                SOURCE_DEFAULT
+            },
+            is_sensitive: false,
+        }
+    };
+    SETTINGS.iter().map(shown).collect()
+}
+
+fn invalid(message: &str) -> Refused {
+    (ErrorCode::INVALID_REQUEST, message.to_owned())
+}

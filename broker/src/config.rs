@@ -1,0 +1,197 @@
+//! What a broker is told at its start, checked before anything is opened.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+use tokio::net::lookup_host;
+
+use crate::error::StartError;
+
+/// Settings of a broker. The file's `[broker]` section gives the first ones.
+#[derive(Debug, Clone)]
+pub struct BrokerConfig {
+    /// Where it listens, `host:port`; port 0 takes a free one.
+    pub listen: String,
+    /// What clients are told to connect to, `host:port`; without it, where it listens.
+    pub advertised: Option<String>,
+    /// The data directory.
+    pub data: PathBuf,
+    /// Partitions of a topic that is made without saying how many.
+    pub partitions: i32,
+    /// Whether asking for an unknown topic makes it, if the client allows it too.
+    pub auto_create: bool,
+    /// Listen to other machines, although there is no authentication.
+    pub insecure: bool,
+    /// Threads that own partitions; without it, as many as there are cores.
+    pub shards: Option<usize>,
+    /// Connections at a time; more are closed at once.
+    pub connections_max: usize,
+    /// Bytes of requests in memory; connections wait for room before they read on.
+    pub request_bytes_max: usize,
+}
+
+impl Default for BrokerConfig {
+    fn default() -> Self {
+        BrokerConfig {
+            listen: "127.0.0.1:9092".to_owned(),
+            advertised: None,
+            data: PathBuf::from("data"),
+            partitions: 1,
+            auto_create: true,
+            insecure: false,
+            shards: None,
+            // each costs a file descriptor and some 20 KiB; 65,536 descriptors are shared with the logs
+            connections_max: 10_000,
+            // two requests of the largest size, or 256 batches of 1 MiB
+            request_bytes_max: 256 << 20,
+        }
+    }
+}
+
+/// A name and a port that clients can connect to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Name or address, without brackets.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// Reads `host:port`; an IPv6 address stands in brackets.
+    pub fn parse(text: &str) -> Option<Endpoint> {
+        let (host, port) = text.rsplit_once(':')?;
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        let host = match bare {
+            Some(address) => address,
+            None if host.contains(':') => return None,
+            None => host,
+        };
+        let port = port.parse().ok()?;
+        (!host.is_empty()).then(|| Endpoint {
+            host: host.to_owned(),
+            port,
+        })
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(address: SocketAddr) -> Endpoint {
+        Endpoint {
+            host: address.ip().to_string(),
+            port: address.port(),
+        }
+    }
+}
+
+/// Addresses that were checked against each other.
+#[derive(Debug, Clone)]
+pub(crate) struct Addresses {
+    /// Where to listen.
+    pub(crate) listen: SocketAddr,
+    /// What to tell clients; `None`: the address that was bound.
+    pub(crate) advertised: Option<Endpoint>,
+}
+
+impl BrokerConfig {
+    /// Resolves and checks the addresses.
+    pub(crate) async fn addresses(&self) -> Result<Addresses, StartError> {
+        let listen = self.resolve().await?;
+        let advertised = self.advertised.as_deref().map(|text| {
+            let endpoint = Endpoint::parse(text).filter(|endpoint| endpoint.port != 0);
+            endpoint.ok_or_else(|| StartError::Advertised(text.to_owned()))
+        });
+        let advertised = advertised.transpose()?;
+        check_exposure(listen.ip(), advertised.as_ref(), self.insecure)?;
+        Ok(Addresses { listen, advertised })
+    }
+
+    async fn resolve(&self) -> Result<SocketAddr, StartError> {
+        let wrong = |reason: String| StartError::Listen {
+            listen: self.listen.clone(),
+            reason,
+        };
+        let resolved = lookup_host(&self.listen).await;
+        let mut addresses = resolved.map_err(|failed| wrong(failed.to_string()))?;
+        addresses
+            .next()
+            .ok_or_else(|| wrong("the name has no address".to_owned()))
+    }
+
+    /// Checks the numbers.
+    pub(crate) fn check(&self) -> Result<(), StartError> {
+        if self.partitions < 1 {
+            return Err(StartError::Partitions(self.partitions));
+        }
+        Ok(())
+    }
+}
+
+/// A broker without authentication stays on its machine unless told otherwise, and clients must be able to
+/// dial what they are told.
+fn check_exposure(
+    listen: IpAddr,
+    advertised: Option<&Endpoint>,
+    insecure: bool,
+) -> Result<(), StartError> {
+    if !listen.is_loopback() && !insecure {
+        return Err(StartError::Exposed(listen));
+    }
+    if listen.is_unspecified() && advertised.is_none() {
+        return Err(StartError::WildcardWithoutAdvertised(listen));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(host: &str, port: u16) -> Option<Endpoint> {
+        Some(Endpoint {
+            host: host.to_owned(),
+            port,
+        })
+    }
+
+    #[test]
+    fn endpoints_are_host_and_port() {
+        assert_eq!(
+            Endpoint::parse("kafka.local:9092"),
+            endpoint("kafka.local", 9092)
+        );
+        assert_eq!(Endpoint::parse("[::1]:9092"), endpoint("::1", 9092));
+        for wrong in [
+            "",
+            "9092",
+            ":9092",
+            "host",
+            "host:",
+            "host:70000",
+            "::1:9092",
+        ] {
+            assert_eq!(Endpoint::parse(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn other_machines_are_let_in_only_when_told_so() {
+        let refused = check_exposure([192, 0, 2, 1].into(), None, false);
+        assert!(matches!(refused, Err(StartError::Exposed(_))));
+        assert!(check_exposure([192, 0, 2, 1].into(), None, true).is_ok());
+        assert!(check_exposure([127, 0, 0, 1].into(), None, false).is_ok());
+    }
+
+    #[test]
+    fn a_wildcard_needs_an_advertised_address() {
+        let refused = check_exposure([0, 0, 0, 0].into(), None, true);
+        assert!(matches!(
+            refused,
+            Err(StartError::WildcardWithoutAdvertised(_))
+        ));
+        let advertised = Endpoint::parse("host:9092").unwrap();
+        assert!(check_exposure([0, 0, 0, 0].into(), Some(&advertised), true).is_ok());
+    }
+}
