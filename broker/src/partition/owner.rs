@@ -44,8 +44,9 @@ pub(super) enum Change {
     TakeProducerIds {
         reply: Reply<Range<i64>>,
     },
+    /// Close all logs, then let go of the data directory.
     Stop {
-        reply: oneshot::Sender<()>,
+        reply: oneshot::Sender<Result<(), WriteError>>,
     },
 }
 

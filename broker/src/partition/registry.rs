@@ -188,11 +188,7 @@ impl Registry {
         std::thread::Builder::new()
             .name("controller".to_owned())
             .spawn(move || owner.run(inbox))?;
-        Ok(Registry {
-            topics,
-            changes,
-            shards,
-        })
+        Ok(Registry { topics, changes })
     }
 
     /// The topics as they are now.
