@@ -20,7 +20,8 @@
 //! ```
 //!
 //! - `messages`: how a message is declared as a table, and how to add an API;
-//! - `wire`, `text`, `records`, `value`: the values that tables are made of, read from a frame and written to one;
+//! - `wire`: the values that tables are made of; `decoder` and `encoder` read and write them, `text` and `records` are
+//!   two of them, `value` says how each type and each row of a table lies;
 //! - `header`: what stands before every message, and whole frames;
 //! - `api_key`, `error_code`: Kafka's numbers and their names;
 //! - one module per API, and `consumer_protocol` for what consumers put into their group's opaque bytes.
@@ -28,6 +29,8 @@
 //! What bytes may do to the decoder is bounded: no panic, and never more memory than 4 times the frame plus 64 KiB.
 
 pub mod api_key;
+mod decoder;
+mod encoder;
 pub mod error_code;
 pub mod header;
 mod messages;

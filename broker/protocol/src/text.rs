@@ -1,47 +1,97 @@
 //! Strings of the wire: checked UTF-8 that borrows the frame it came in.
 //!
-//! A [`Str`] is a slice of shared bytes, so cloning one is a reference count. It keeps the frame it was read from
-//! alive: whoever stores one beyond its request (a group's members, a topic's name) stores [`Str::detached`].
+//! A [`Str`] is a place in shared bytes, so cloning one is a reference count. It is 16 bytes, also as an `Option`:
+//! messages are lists of structs of strings, and what a frame may expand to is bounded. It keeps the frame it was
+//! read from alive: whoever stores one beyond its request (a group's members, a topic's name) stores
+//! [`Str::detached`].
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::ops::Deref;
+use std::num::NonZeroU32;
+use std::ops::{Deref, Range};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 /// UTF-8 text in shared bytes.
-#[derive(Clone, Default)]
-pub struct Str(Bytes);
+#[derive(Clone)]
+pub struct Str {
+    /// `None` for the empty text.
+    frame: Option<Arc<Bytes>>,
+    start: u32,
+    /// One past the text, plus one, so that an `Option<Str>` needs no room of its own.
+    end: NonZeroU32,
+}
 
 impl Str {
-    /// Wraps a text of the program itself; no memory is reserved.
-    pub const fn from_static(text: &'static str) -> Str {
-        Str(Bytes::from_static(text.as_bytes()))
+    /// Wraps a text of the program itself.
+    pub fn from_static(text: &'static str) -> Str {
+        Str::whole(Bytes::from_static(text.as_bytes()))
     }
 
     /// Checks bytes and keeps them, or gives the first mistake in them.
     pub fn from_utf8(bytes: Bytes) -> Result<Str, std::str::Utf8Error> {
         std::str::from_utf8(&bytes)?;
-        Ok(Str(bytes))
+        Ok(Str::whole(bytes))
+    }
+
+    /// Checks a part of shared bytes and keeps it; `None` if it is not UTF-8 or lies beyond 4 GiB.
+    pub(crate) fn shared(frame: &Arc<Bytes>, range: Range<usize>) -> Option<Str> {
+        std::str::from_utf8(&frame[range.clone()]).ok()?;
+        let start = u32::try_from(range.start).ok()?;
+        let end = u32::try_from(range.end)
+            .ok()
+            .and_then(|end| NonZeroU32::MIN.checked_add(end))?;
+        Some(if range.is_empty() {
+            Str::default()
+        } else {
+            Str {
+                frame: Some(Arc::clone(frame)),
+                start,
+                end,
+            }
+        })
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0)
+        std::str::from_utf8(self.as_bytes())
             .expect("every constructor checked the bytes, and they are immutable")
     }
 
     /// A copy in memory of its own, which does not keep the frame alive.
     #[must_use]
     pub fn detached(&self) -> Str {
-        Str(Bytes::copy_from_slice(&self.0))
+        Str::from(self.as_str())
     }
 
-    /// The UTF-8 bytes, shared.
-    pub fn as_shared_bytes(&self) -> &Bytes {
-        &self.0
+    fn whole(text: Bytes) -> Str {
+        let end = text.len();
+        Str::shared(&Arc::new(text), 0..end).expect("made of a text, which is shorter than 4 GiB")
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        match &self.frame {
+            None => &[],
+            Some(frame) => {
+                let place = |offset: u32| {
+                    usize::try_from(offset).expect("a place in bytes that are in memory")
+                };
+                &frame[place(self.start)..place(self.end.get() - 1)]
+            }
+        }
+    }
+}
+
+impl Default for Str {
+    fn default() -> Str {
+        Str {
+            frame: None,
+            start: 0,
+            end: NonZeroU32::MIN,
+        }
     }
 }
 
@@ -67,13 +117,13 @@ impl Borrow<str> for Str {
 
 impl From<String> for Str {
     fn from(text: String) -> Str {
-        Str(Bytes::from(text))
+        Str::whole(Bytes::from(text))
     }
 }
 
 impl From<&str> for Str {
     fn from(text: &str) -> Str {
-        Str(Bytes::copy_from_slice(text.as_bytes()))
+        Str::whole(Bytes::copy_from_slice(text.as_bytes()))
     }
 }
 
@@ -97,7 +147,7 @@ impl fmt::Display for Str {
 
 impl PartialEq for Str {
     fn eq(&self, other: &Str) -> bool {
-        self.0 == other.0
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -105,13 +155,13 @@ impl Eq for Str {}
 
 impl PartialEq<str> for Str {
     fn eq(&self, other: &str) -> bool {
-        self.0 == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
 impl PartialEq<&str> for Str {
     fn eq(&self, other: &&str) -> bool {
-        self.0 == other.as_bytes()
+        self.as_bytes() == other.as_bytes()
     }
 }
 
@@ -123,7 +173,7 @@ impl PartialOrd for Str {
 
 impl Ord for Str {
     fn cmp(&self, other: &Str) -> Ordering {
-        self.0.cmp(&other.0)
+        self.as_bytes().cmp(other.as_bytes())
     }
 }
 
@@ -131,5 +181,45 @@ impl Hash for Str {
     /// As `str` hashes, so that a map keyed by `Str` is asked with `&str`.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.as_str().hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn a_text_takes_16_bytes_also_as_an_option() {
+        assert_eq!(size_of::<Str>(), 16);
+        assert_eq!(size_of::<Option<Str>>(), 16);
+    }
+
+    #[test]
+    fn a_part_of_a_frame_is_read_compared_and_hashed_as_its_text() {
+        let frame = Arc::new(Bytes::from_static("x水y".as_bytes()));
+        let part = Str::shared(&frame, 1..4).expect("a whole character");
+        assert_eq!(part, "水");
+        assert_eq!(part, Str::from("水"));
+        assert!(part > Str::default());
+        assert_eq!(part.detached(), part);
+        assert_eq!(HashMap::from([(part, 1)]).get("水"), Some(&1));
+        assert_eq!(Str::shared(&frame, 5..5), Some(Str::default()));
+        assert_eq!(Str::from(String::new()).as_str(), "");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused() {
+        let frame = Arc::new(Bytes::from_static("x水y".as_bytes()));
+        assert_eq!(Str::shared(&frame, 2..4), None);
+    }
+
+    #[test]
+    fn a_detached_text_lets_its_frame_go() {
+        let frame = Arc::new(Bytes::from_static(b"topic"));
+        let kept = Str::shared(&frame, 0..5).expect("a text").detached();
+        assert_eq!(Arc::strong_count(&frame), 1);
+        assert_eq!(kept, "topic");
     }
 }
