@@ -66,13 +66,20 @@ pub struct Sources {
 impl Sources {
     /// Starts every source and waits until each has started once. A source that never ran on this log
     /// and cannot is an error; one that ran before is left to try again.
-    pub async fn start(configs: Vec<SourceConfig>, bootstrap: &str, registry: &mut Registry) -> Result<Sources, StartError> {
+    pub async fn start(
+        configs: Vec<SourceConfig>,
+        bootstrap: &str,
+        registry: &mut Registry,
+    ) -> Result<Sources, StartError> {
         let metrics = Metrics::register(registry);
         let stop = CancellationToken::new();
         let mut prepared = Vec::with_capacity(configs.len());
         let mut names = HashSet::new();
         for config in configs {
-            let wrong = |message: String| StartError::Config { source_name: config.name.clone(), message };
+            let wrong = |message: String| StartError::Config {
+                source_name: config.name.clone(),
+                message,
+            };
             let tables = config.checked_tables().map_err(wrong)?;
             let endpoint = Endpoint::of(&config).map_err(wrong)?;
             if !names.insert(config.name.clone()) {
@@ -80,20 +87,42 @@ impl Sources {
             }
             let status = Arc::new(SharedStatus::new(&config.name));
             let metrics = metrics.of(&config.name);
-            prepared.push(Source { config, tables, endpoint, bootstrap: bootstrap.to_owned(), status, metrics, stop: stop.clone() });
+            prepared.push(Source {
+                config,
+                tables,
+                endpoint,
+                bootstrap: bootstrap.to_owned(),
+                status,
+                metrics,
+                stop: stop.clone(),
+            });
         }
-        let statuses = Arc::new(prepared.iter().map(|source| source.status.clone()).collect());
-        let mut sources = Sources { statuses, stop, tasks: Vec::with_capacity(prepared.len()) };
+        let statuses = Arc::new(
+            prepared
+                .iter()
+                .map(|source| source.status.clone())
+                .collect(),
+        );
+        let mut sources = Sources {
+            statuses,
+            stop,
+            tasks: Vec::with_capacity(prepared.len()),
+        };
         let mut gates = Vec::with_capacity(prepared.len());
         for source in prepared {
             let (sender, gate) = oneshot::channel();
             gates.push((source.config.name.clone(), gate));
-            sources.tasks.push(tokio::spawn(source.run(StartGate::new(sender))));
+            sources
+                .tasks
+                .push(tokio::spawn(source.run(StartGate::new(sender))));
         }
         for (source_name, gate) in gates {
             if let Err(problem) = opened(gate).await {
                 sources.shutdown().await;
-                return Err(StartError::Source { source_name, problem });
+                return Err(StartError::Source {
+                    source_name,
+                    problem,
+                });
             }
         }
         Ok(sources)
@@ -123,10 +152,17 @@ impl Sources {
 async fn opened(gate: oneshot::Receiver<Result<(), Problem>>) -> Result<(), Problem> {
     match tokio::time::timeout(START_TIMEOUT, gate).await {
         Ok(Ok(result)) => result,
-        Ok(Err(_)) => Err(Problem { code: "internal", message: "the source's task ended".to_owned(), hint: "see the log".to_owned() }),
+        Ok(Err(_)) => Err(Problem {
+            code: "internal",
+            message: "the source's task ended".to_owned(),
+            hint: "see the log".to_owned(),
+        }),
         Err(_) => Err(Problem {
             code: "start-timeout",
-            message: format!("the source did not start within {} s", START_TIMEOUT.as_secs()),
+            message: format!(
+                "the source did not start within {} s",
+                START_TIMEOUT.as_secs()
+            ),
             hint: "check that the server and the broker answer".to_owned(),
         }),
     }

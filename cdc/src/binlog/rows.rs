@@ -185,8 +185,8 @@ struct PlanColumn {
 
 impl Plan {
     /// The plan of a table map. `inspected` is the table in `information_schema`, which may be newer
-    /// than the map; it is asked only for what a table map cannot tell: that a BINARY is really
-    /// MariaDB's UUID, INET4 or INET6, and defaults.
+    /// than the map; it is asked only for what a table map cannot tell: defaults, that a BINARY is
+    /// really MariaDB's UUID, INET4 or INET6, and that an old temporal form has fractions.
     pub fn new(map: &TableMap<'_>, inspected: Option<&TableDef>) -> Result<Plan, DecodeError> {
         let layout = map.layout()?;
         let mut table = map.table_def()?;
@@ -196,9 +196,9 @@ impl Plan {
                 .and_then(|table| table.columns.iter().find(|known| known.name == column.name));
             if let Some(known) = known {
                 column.default.clone_from(&known.default);
-                if let (ColumnType::Binary { .. }, ColumnType::Unsupported(_)) =
-                    (&column.ty, &known.ty)
-                {
+                let hidden =
+                    matches!(column.ty, ColumnType::Binary { .. }) || stored.is_old_temporal();
+                if hidden && matches!(known.ty, ColumnType::Unsupported(_)) {
                     column.ty = known.ty.clone();
                 }
             }

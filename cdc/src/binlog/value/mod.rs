@@ -208,6 +208,14 @@ impl Stored {
         )
     }
 
+    /// Whether it is one of the temporal forms before MySQL 5.6.
+    pub(crate) fn is_old_temporal(&self) -> bool {
+        matches!(
+            self,
+            Stored::OldTime | Stored::OldDateTime | Stored::OldTimestamp
+        )
+    }
+
     pub(crate) fn is_enum(&self) -> bool {
         matches!(self, Stored::Enum { .. })
     }
