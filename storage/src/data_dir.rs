@@ -99,17 +99,16 @@ impl DataDir {
         disk.create_dir_all(&topics)
             .map_err(|source| io_error("create", &topics, source))?;
         let meta = root.join(META);
-        let (cluster_id, node_id) = match read_atomic(&*disk, &meta)? {
-            Some(content) => parse_meta(root, &content)?,
-            None => {
-                let cluster_id = Uuid::new_v4();
-                let content = format!(
-                    "format_version={FORMAT_VERSION}\ncluster_id={cluster_id}\nnode_id={NODE_ID}\n"
-                );
-                write_atomic(&*disk, &meta, content.as_bytes())
-                    .map_err(|source| io_error("write", &meta, source))?;
-                (cluster_id, NODE_ID)
-            }
+        let (cluster_id, node_id) = if let Some(content) = read_atomic(&*disk, &meta)? {
+            parse_meta(root, &content)?
+        } else {
+            let cluster_id = Uuid::new_v4();
+            let content = format!(
+                "format_version={FORMAT_VERSION}\ncluster_id={cluster_id}\nnode_id={NODE_ID}\n"
+            );
+            write_atomic(&*disk, &meta, content.as_bytes())
+                .map_err(|source| io_error("write", &meta, source))?;
+            (cluster_id, NODE_ID)
         };
         Ok(DataDir {
             root: root.to_path_buf(),

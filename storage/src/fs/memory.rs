@@ -197,7 +197,8 @@ impl MemoryDisk {
         if let Some(content) = content {
             let mut content = lock(&content);
             change(&mut content.seen);
-            content.durable = content.seen.clone();
+            let Content { seen, durable, .. } = &mut *content;
+            durable.clone_from(seen);
             content.unsynced.clear();
         }
     }

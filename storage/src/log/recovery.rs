@@ -112,9 +112,9 @@ pub(super) fn open(
 fn segment_files(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, OpenError> {
     let mut found = Vec::new();
     for name in disk.list(dir).map_err(OpenError::io("list", dir))? {
-        if !Path::new(&name)
+        if Path::new(&name)
             .extension()
-            .is_some_and(|extension| extension == "log")
+            .is_none_or(|extension| extension != "log")
         {
             continue;
         }

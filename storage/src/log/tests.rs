@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::*;
 use crate::fs::{MemoryDisk, RealDisk};
 use crate::record::{Batch, BatchBuilder, Compression, batches};
+use crate::segment::parse_file_name;
 
 pub(super) const DIR: &str = "/topics/log";
 
@@ -39,7 +40,8 @@ pub(super) fn batch_of(log: &Log, times: &[i64], value_bytes: usize) -> Batch {
     let mut builder = BatchBuilder::new(Compression::None);
     let value = vec![b'v'; value_bytes];
     for time in times {
-        builder.push(*time, Some(b"key"), Some(&value), &[]);
+        // Ends in a byte that is not zero, so that a lost last byte shows.
+        builder.push(*time, Some(b"key"), Some(&value), &[(b"h", Some(b"x"))]);
     }
     let mut batch = builder.build();
     batch.stamp(log.next_offset(), log.epoch());
@@ -76,12 +78,9 @@ pub(super) fn all(log: &Log) -> Vec<Batch> {
 
 pub(super) fn segment_paths(disk: &MemoryDisk) -> Vec<PathBuf> {
     let names = disk.list(Path::new(DIR)).unwrap();
-    let is_log = |name: &&String| name.ends_with(".log");
-    names
-        .iter()
-        .filter(is_log)
-        .map(|name| Path::new(DIR).join(name))
-        .collect()
+    let is_segment = |name: &&String| parse_file_name(name).is_some();
+    let segments = names.iter().filter(is_segment);
+    segments.map(|name| Path::new(DIR).join(name)).collect()
 }
 
 #[test]
@@ -152,7 +151,7 @@ fn real_disk_keeps_a_log_over_rolls() {
         .list(&path)
         .unwrap()
         .iter()
-        .filter(|name| name.ends_with(".log"))
+        .filter(|name| parse_file_name(name).is_some())
         .count();
     assert!(segments >= 5, "{segments} segments");
 }

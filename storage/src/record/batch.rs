@@ -215,10 +215,12 @@ impl Batch {
         fields.check_counts()?;
         let mut head = [0; HEADER_BYTES];
         head.copy_from_slice(&bytes[..HEADER_BYTES]);
+        let mut records = bytes;
+        records.advance(HEADER_BYTES);
         let mut batch = Batch {
             fields,
             head,
-            records: bytes.slice(HEADER_BYTES..),
+            records,
         };
         if fields.compression()? == Compression::None {
             let max = records::walk(&batch.records, &fields)?;
