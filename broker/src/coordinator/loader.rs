@@ -65,7 +65,7 @@ pub async fn load(
     now: Now,
 ) -> Result<Groups, LoadError> {
     let mut groups = Groups::new(settings);
-    let (start, end) = log.bounds();
+    let (start, end) = log.bounds().await;
     let mut at = start;
     while at < end {
         let chunks = log.read(at, end, READ_BYTES).await;

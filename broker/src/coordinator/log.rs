@@ -17,9 +17,6 @@ use super::groups::event::AppendError;
 /// A future that is boxed because it comes out of a trait object; one per append or read.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// The topic that holds the state of all groups.
-pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
-
 /// A range of the log could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -39,11 +36,12 @@ pub trait OffsetsLog: Debug + Send + Sync {
     /// Writes one batch.
     fn append(&self, batch: Batch) -> BoxFuture<'static, Result<(), AppendError>>;
 
-    /// The first offset, and the first one after everything that is durable.
-    fn bounds(&self) -> (Offset, Offset);
+    /// The first offset, and the first one after everything that was ever confirmed; ready when all up to
+    /// there is durable and can be read.
+    fn bounds(&self) -> BoxFuture<'static, (Offset, Offset)>;
 
-    /// Whole batches from the one that contains `from`, none that begins at `upto` or later; about
-    /// `bytes_max` bytes, and at least one batch if there is one.
+    /// Whole batches from the one that contains `from`, all ending below `upto`; about `bytes_max` bytes,
+    /// and at least one batch if there is one.
     fn read(
         &self,
         from: Offset,

@@ -15,6 +15,7 @@ pub mod groups;
 pub mod loader;
 pub mod log;
 pub mod partitioning;
+pub mod registry;
 pub mod runtime;
 
 #[cfg(test)]

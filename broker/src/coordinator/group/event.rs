@@ -3,6 +3,7 @@
 //! These are the coordinator's own shapes, not the wire's: one for every version of an API.
 
 use bytes::Bytes;
+use headrace_protocol::ErrorCode;
 
 use super::members::Protocol;
 use super::records::GroupMetadata;
@@ -48,9 +49,6 @@ pub enum GroupError {
     /// The group name is empty where it must not be.
     #[error("invalid group id")]
     InvalidGroupId,
-    /// The request contradicts itself.
-    #[error("invalid request")]
-    InvalidRequest,
     /// The text beside a committed offset is too long.
     #[error("offset metadata too large")]
     OffsetMetadataTooLarge,
@@ -64,24 +62,23 @@ pub enum GroupError {
 
 impl GroupError {
     /// Kafka's error code.
-    pub fn code(self) -> i16 {
+    pub fn code(self) -> ErrorCode {
         match self {
-            GroupError::Unknown => -1,
-            GroupError::OffsetMetadataTooLarge => 12,
-            GroupError::CoordinatorLoading => 14,
-            GroupError::CoordinatorNotAvailable => 15,
-            GroupError::NotCoordinator => 16,
-            GroupError::IllegalGeneration => 22,
-            GroupError::InconsistentProtocol => 23,
-            GroupError::InvalidGroupId => 24,
-            GroupError::UnknownMemberId => 25,
-            GroupError::InvalidSessionTimeout => 26,
-            GroupError::RebalanceInProgress => 27,
-            GroupError::CommitTooLarge => 28,
-            GroupError::InvalidRequest => 42,
-            GroupError::MemberIdRequired => 79,
-            GroupError::GroupFull => 81,
-            GroupError::FencedInstanceId => 82,
+            GroupError::Unknown => ErrorCode::UNKNOWN_SERVER_ERROR,
+            GroupError::OffsetMetadataTooLarge => ErrorCode::OFFSET_METADATA_TOO_LARGE,
+            GroupError::CoordinatorLoading => ErrorCode::COORDINATOR_LOAD_IN_PROGRESS,
+            GroupError::CoordinatorNotAvailable => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+            GroupError::NotCoordinator => ErrorCode::NOT_COORDINATOR,
+            GroupError::IllegalGeneration => ErrorCode::ILLEGAL_GENERATION,
+            GroupError::InconsistentProtocol => ErrorCode::INCONSISTENT_GROUP_PROTOCOL,
+            GroupError::InvalidGroupId => ErrorCode::INVALID_GROUP_ID,
+            GroupError::UnknownMemberId => ErrorCode::UNKNOWN_MEMBER_ID,
+            GroupError::InvalidSessionTimeout => ErrorCode::INVALID_SESSION_TIMEOUT,
+            GroupError::RebalanceInProgress => ErrorCode::REBALANCE_IN_PROGRESS,
+            GroupError::CommitTooLarge => ErrorCode::INVALID_COMMIT_OFFSET_SIZE,
+            GroupError::MemberIdRequired => ErrorCode::MEMBER_ID_REQUIRED,
+            GroupError::GroupFull => ErrorCode::GROUP_MAX_SIZE_REACHED,
+            GroupError::FencedInstanceId => ErrorCode::FENCED_INSTANCE_ID,
         }
     }
 }

@@ -66,12 +66,12 @@ impl OffsetsLog for Arc<MemoryLog> {
         })
     }
 
-    fn bounds(&self) -> (Offset, Offset) {
+    fn bounds(&self) -> BoxFuture<'static, (Offset, Offset)> {
         let batches = self.batches.lock().unwrap();
         let end = batches
             .last()
             .map_or(Offset(0), |last| last.last_offset().plus(1));
-        (Offset(0), end)
+        Box::pin(std::future::ready((Offset(0), end)))
     }
 
     fn read(

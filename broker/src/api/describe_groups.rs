@@ -1,0 +1,88 @@
+//! DescribeGroups (key 15): state and members; a group that does not exist is Dead, or 69 from version 6 on
+//! (trap 59).
+
+use headrace_protocol::describe_groups::{
+    DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
+};
+use headrace_protocol::{ErrorCode, Str};
+
+use super::group::{kept, text};
+use crate::coordinator::Coordinator;
+use crate::coordinator::group::GroupState;
+use crate::coordinator::groups::event::{Description, MemberDescription};
+
+/// First version with an error for a group that does not exist.
+const FIRST_NOT_FOUND: i16 = 6;
+
+/// READ, DELETE, DESCRIBE as bits: without an authorizer everyone may do what can be done to a group.
+const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
+
+/// Answers the request.
+pub async fn handle(
+    request: DescribeGroupsRequest,
+    version: i16,
+    coordinator: &Coordinator,
+) -> DescribeGroupsResponse {
+    let mut groups = Vec::new();
+    for group_id in request.groups {
+        let described = coordinator.describe(kept(&group_id)).await;
+        let mut group = match described {
+            Ok(Some(description)) => DescribedGroup {
+                group_id,
+                ..described_group(description)
+            },
+            Ok(None) => missing(group_id, version),
+            Err(error) => DescribedGroup {
+                group_id,
+                error_code: error.code(),
+                ..DescribedGroup::default()
+            },
+        };
+        if request.include_authorized_operations && group.error_code == ErrorCode::NONE {
+            group.authorized_operations = ALL_OPERATIONS;
+        }
+        groups.push(group);
+    }
+    DescribeGroupsResponse {
+        groups,
+        ..DescribeGroupsResponse::default()
+    }
+}
+
+fn missing(group_id: Str, version: i16) -> DescribedGroup {
+    let state = Str::from_static(GroupState::Dead.name());
+    let mut group = DescribedGroup {
+        group_id,
+        group_state: state,
+        ..DescribedGroup::default()
+    };
+    if version >= FIRST_NOT_FOUND {
+        group.error_code = ErrorCode::GROUP_ID_NOT_FOUND;
+        group.error_message = Some(Str::from(format!(
+            "Group {} not found.",
+            group.group_id.as_str()
+        )));
+    }
+    group
+}
+
+fn described_group(description: Description) -> DescribedGroup {
+    DescribedGroup {
+        group_state: Str::from_static(description.state.name()),
+        protocol_type: text(&description.protocol_type),
+        protocol_data: text(&description.protocol),
+        members: description.members.into_iter().map(member).collect(),
+        ..DescribedGroup::default()
+    }
+}
+
+fn member(member: MemberDescription) -> DescribedGroupMember {
+    DescribedGroupMember {
+        member_id: text(&member.member_id),
+        group_instance_id: member.instance_id.as_ref().map(text),
+        client_id: text(&member.client_id),
+        client_host: text(&member.client_host),
+        member_metadata: member.metadata,
+        member_assignment: member.assignment,
+    }
+}

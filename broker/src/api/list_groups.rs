@@ -1,0 +1,43 @@
+//! ListGroups (key 16): all groups, or those in some states or of some types (trap 69).
+
+use headrace_protocol::Str;
+use headrace_protocol::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
+
+use super::group::text;
+use crate::coordinator::Coordinator;
+
+/// The type of every group there is yet; the newer protocols have others.
+const CLASSIC: &str = "classic";
+
+/// Answers the request.
+pub async fn handle(request: ListGroupsRequest, coordinator: &Coordinator) -> ListGroupsResponse {
+    let groups = match coordinator.list().await {
+        Ok(groups) => groups,
+        Err(error) => {
+            return ListGroupsResponse {
+                error_code: error.code(),
+                ..ListGroupsResponse::default()
+            };
+        }
+    };
+    let wanted = |filter: &[Str], name: &str| {
+        filter.is_empty()
+            || filter
+                .iter()
+                .any(|wanted| wanted.eq_ignore_ascii_case(name))
+    };
+    let groups = groups
+        .into_iter()
+        .filter(|group| wanted(&request.states_filter, group.state.name()))
+        .filter(|_| wanted(&request.types_filter, CLASSIC))
+        .map(|group| ListedGroup {
+            group_id: text(&group.group),
+            protocol_type: text(&group.protocol_type),
+            group_state: Str::from_static(group.state.name()),
+            group_type: Str::from_static(CLASSIC),
+        });
+    ListGroupsResponse {
+        groups: groups.collect(),
+        ..ListGroupsResponse::default()
+    }
+}
