@@ -2,9 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::net::lookup_host;
 
+use crate::coordinator::group::GroupSettings;
 use crate::error::StartError;
 
 /// Settings of a broker. The file's `[broker]` section gives the first ones.
@@ -24,6 +26,14 @@ pub struct BrokerConfig {
     pub insecure: bool,
     /// Threads that own partitions; without it, as many as there are cores.
     pub shards: Option<usize>,
+    /// How long the first rebalance of an empty group waits for more members, in milliseconds.
+    pub group_initial_rebalance_delay_ms: u32,
+    /// Shortest session timeout that a group's member may ask for, in milliseconds.
+    pub group_min_session_timeout_ms: u32,
+    /// Longest session timeout that a group's member may ask for, in milliseconds.
+    pub group_max_session_timeout_ms: u32,
+    /// Most members of a group.
+    pub group_max_size: usize,
     /// Connections at a time; more are closed at once.
     pub connections_max: usize,
     /// Bytes of requests in memory; connections wait for room before they read on.
@@ -40,6 +50,11 @@ impl Default for BrokerConfig {
             auto_create: true,
             insecure: false,
             shards: None,
+            group_initial_rebalance_delay_ms: 3_000,
+            group_min_session_timeout_ms: 6_000,
+            group_max_session_timeout_ms: 30 * 60 * 1_000,
+            // Kafka has no limit; the leader is sent what every member says of itself, so there is one here
+            group_max_size: 10_000,
             // each costs a file descriptor and some 20 KiB; 65,536 descriptors are shared with the logs
             connections_max: 10_000,
             // two requests of the largest size, or 256 batches of 1 MiB
@@ -118,6 +133,17 @@ impl BrokerConfig {
         addresses
             .next()
             .ok_or_else(|| wrong("the name has no address".to_owned()))
+    }
+
+    /// What groups are held to.
+    pub(crate) fn group_settings(&self) -> GroupSettings {
+        let millis = |ms: u32| Duration::from_millis(ms.into());
+        GroupSettings {
+            initial_rebalance_delay: millis(self.group_initial_rebalance_delay_ms),
+            session_timeout_min: millis(self.group_min_session_timeout_ms),
+            session_timeout_max: millis(self.group_max_session_timeout_ms),
+            members_max: self.group_max_size,
+        }
     }
 
     /// Checks the numbers.

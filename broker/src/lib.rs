@@ -38,6 +38,8 @@ pub use error::{ShutdownError, StartError};
 
 use clock::{Clock, SystemClock};
 use config::Endpoint;
+use coordinator::Coordinator;
+use coordinator::registry::RegistryTopics;
 use metrics::Metrics;
 use node::{Node, ProducerIds};
 use partition::Registry;
@@ -94,6 +96,10 @@ impl Broker {
         let interrupted =
             |failed: tokio::task::JoinError| StartError::Interrupted(failed.to_string());
         let (data, registry) = opened.await.map_err(interrupted)??;
+        let registry = Arc::new(registry);
+        let topics = Arc::new(RegistryTopics(Arc::clone(&registry)));
+        let groups = config.group_settings();
+        let coordinator = Coordinator::start(topics, groups, Arc::clone(&clock)).await;
         let node = Arc::new(Node {
             id: data.node_id(),
             cluster_id: data.cluster_id(),
@@ -101,7 +107,8 @@ impl Broker {
                 .advertised
                 .unwrap_or_else(|| Endpoint::from(local_addr)),
             config,
-            registry: Arc::new(registry),
+            registry,
+            coordinator,
             metrics: Metrics::default(),
             clock,
             producer_ids: ProducerIds::default(),
@@ -156,6 +163,8 @@ impl Broker {
         } = self;
         drop(stop);
         drop(listener.await);
+        // before the logs it writes to
+        node.coordinator.stop().await;
         node.registry.close().await?;
         info!("broker has stopped");
         Ok(())

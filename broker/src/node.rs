@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Endpoint};
+use crate::coordinator::Coordinator;
 use crate::metrics::Metrics;
 use crate::partition::Registry;
 use crate::partition::registry::ChangeFailure;
@@ -24,6 +25,8 @@ pub struct Node {
     pub config: BrokerConfig,
     /// The topics and their partitions.
     pub registry: Arc<Registry>,
+    /// The groups.
+    pub coordinator: Coordinator,
     /// What it counts.
     pub metrics: Metrics,
     /// The clock.

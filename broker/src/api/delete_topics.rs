@@ -68,5 +68,7 @@ async fn delete_found(call: &Call, topic: &Topic) -> Result<(), ErrorCode> {
         return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
     }
     let deleted = call.node.registry.delete(topic.id).await;
-    deleted.map_err(|failure: ChangeFailure| failure.code())
+    deleted.map_err(|failure: ChangeFailure| failure.code())?;
+    call.node.coordinator.topics_deleted(vec![topic.id]).await;
+    Ok(())
 }

@@ -6,6 +6,7 @@ use headrace_protocol::describe_groups::{
 };
 use headrace_protocol::{ErrorCode, Str};
 
+use super::Call;
 use super::group::{kept, text};
 use crate::coordinator::Coordinator;
 use crate::coordinator::group::GroupState;
@@ -17,8 +18,12 @@ const FIRST_NOT_FOUND: i16 = 6;
 /// READ, DELETE, DESCRIBE as bits: without an authorizer everyone may do what can be done to a group.
 const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
 
+pub(super) async fn handle(call: Call, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+    answer(request, call.version, &call.node.coordinator).await
+}
+
 /// Answers the request.
-pub async fn handle(
+pub(super) async fn answer(
     request: DescribeGroupsRequest,
     version: i16,
     coordinator: &Coordinator,

@@ -9,17 +9,28 @@ use headrace_protocol::find_coordinator::{
 };
 use headrace_protocol::{ErrorCode, Str};
 
-use super::group::Node;
+use super::Call;
+use crate::config::Endpoint;
 use crate::coordinator::Coordinator;
 
 /// First version that asks for several keys.
 const FIRST_BATCHED: i16 = 4;
 
-/// Answers the request; `node` is this broker as the client's listener advertises it.
-pub async fn handle(
+pub(super) async fn handle(call: Call, request: FindCoordinatorRequest) -> FindCoordinatorResponse {
+    answer(
+        request,
+        call.version,
+        (call.node.id, &call.node.advertised),
+        &call.node.coordinator,
+    )
+    .await
+}
+
+/// Answers the request; `node` is this broker's id, and what the client's listener advertises.
+pub(super) async fn answer(
     request: FindCoordinatorRequest,
     version: i16,
-    node: &Node,
+    node: (i32, &Endpoint),
     coordinator: &Coordinator,
 ) -> FindCoordinatorResponse {
     if version < FIRST_BATCHED {
@@ -43,7 +54,7 @@ pub async fn handle(
     }
 }
 
-async fn find(key: Str, key_type: i8, node: &Node, coordinator: &Coordinator) -> Found {
+async fn find(key: Str, key_type: i8, node: (i32, &Endpoint), coordinator: &Coordinator) -> Found {
     if key_type != KEY_TYPE_GROUP {
         let text = if key_type == KEY_TYPE_TRANSACTION {
             "transactions are not supported yet".to_owned()
@@ -55,9 +66,9 @@ async fn find(key: Str, key_type: i8, node: &Node, coordinator: &Coordinator) ->
     match coordinator.find(&key).await {
         Ok(()) => Found {
             key,
-            node_id: node.id,
-            host: node.host.clone(),
-            port: node.port,
+            node_id: node.0,
+            host: Str::from(node.1.host.as_str()),
+            port: node.1.port.into(),
             ..Found::default()
         },
         Err(error) => refused(key, error.code(), Str::from(error.to_string())),

@@ -5,26 +5,27 @@ use std::sync::Arc;
 use bytes::Bytes;
 use headrace_protocol::{ErrorCode, Str};
 
+use super::Call;
 use crate::coordinator::group::event::{GroupError, Identity};
-
-/// This broker, as one listener advertises it.
-#[derive(Debug, Clone)]
-pub struct Node {
-    /// Its id.
-    pub id: i32,
-    /// The host a client can reach.
-    pub host: Str,
-    /// The port a client can reach.
-    pub port: i32,
-}
 
 /// Who sent a request, as DescribeGroups shows it.
 #[derive(Debug, Clone)]
-pub struct Client {
+pub(super) struct Client {
     /// The client id of the request's header, empty if it has none.
-    pub id: Str,
+    pub(super) id: Str,
     /// The address of the connection, as text.
-    pub host: Str,
+    pub(super) host: Str,
+}
+
+impl Client {
+    /// The sender of a call.
+    pub(super) fn of(call: &Call) -> Client {
+        Client {
+            id: call.client_id.clone().unwrap_or_default(),
+            // As Java prints an address without a name, which tools expect.
+            host: Str::from(format!("/{}", call.peer.ip())),
+        }
+    }
 }
 
 /// A text of its own memory: a group keeps it for days, the frame is gone after the request.

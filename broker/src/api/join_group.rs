@@ -6,6 +6,7 @@ use headrace_protocol::Str;
 use headrace_protocol::join_group::{JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember};
 use uuid::Uuid;
 
+use super::Call;
 use super::group::{Client, identity, kept, kept_bytes, text};
 use crate::coordinator::Coordinator;
 use crate::coordinator::group::event::{Join, JoinRefused, Joined};
@@ -18,8 +19,18 @@ const FIRST_NULL_PROTOCOL: i16 = 7;
 /// First version whose clients understand that a returned leader need not assign.
 const FIRST_SKIP_ASSIGNMENT: i16 = 9;
 
+pub(super) async fn handle(call: Call, request: JoinGroupRequest) -> JoinGroupResponse {
+    answer(
+        request,
+        call.version,
+        &Client::of(&call),
+        &call.node.coordinator,
+    )
+    .await
+}
+
 /// Answers the request.
-pub async fn handle(
+pub(super) async fn answer(
     request: JoinGroupRequest,
     version: i16,
     client: &Client,
@@ -29,7 +40,7 @@ pub async fn handle(
     let join = join(&request, version, client);
     drop(request);
     match coordinator.join(group, join).await {
-        Ok(joined) => answer(joined),
+        Ok(joined) => response(joined),
         Err(refused) => refusal(&refused, version),
     }
 }
@@ -60,7 +71,7 @@ fn join(request: &JoinGroupRequest, version: i16, client: &Client) -> Join {
     }
 }
 
-fn answer(joined: Joined) -> JoinGroupResponse {
+fn response(joined: Joined) -> JoinGroupResponse {
     let members = joined
         .members
         .into_iter()

@@ -3,14 +3,19 @@
 use headrace_protocol::ErrorCode;
 use headrace_protocol::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberResponse};
 
+use super::Call;
 use super::group::{code, identity, kept};
 use crate::coordinator::Coordinator;
 
 /// First version with a list of members.
 const FIRST_BATCHED: i16 = 3;
 
+pub(super) async fn handle(call: Call, request: LeaveGroupRequest) -> LeaveGroupResponse {
+    answer(request, call.version, &call.node.coordinator).await
+}
+
 /// Answers the request.
-pub async fn handle(
+pub(super) async fn answer(
     request: LeaveGroupRequest,
     version: i16,
     coordinator: &Coordinator,

@@ -3,14 +3,22 @@
 use headrace_protocol::Str;
 use headrace_protocol::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGroup};
 
+use super::Call;
 use super::group::text;
 use crate::coordinator::Coordinator;
 
 /// The type of every group there is yet; the newer protocols have others.
 const CLASSIC: &str = "classic";
 
+pub(super) async fn handle(call: Call, request: ListGroupsRequest) -> ListGroupsResponse {
+    answer(request, &call.node.coordinator).await
+}
+
 /// Answers the request.
-pub async fn handle(request: ListGroupsRequest, coordinator: &Coordinator) -> ListGroupsResponse {
+pub(super) async fn answer(
+    request: ListGroupsRequest,
+    coordinator: &Coordinator,
+) -> ListGroupsResponse {
     let groups = match coordinator.list().await {
         Ok(groups) => groups,
         Err(error) => {

@@ -8,11 +8,21 @@ mod api_versions;
 mod create_topics;
 mod delete_topics;
 mod describe_configs;
+mod describe_groups;
 mod fetch;
+mod find_coordinator;
+mod group;
+mod heartbeat;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_fetch;
 mod produce;
+mod sync_group;
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -46,6 +56,15 @@ serve! {
     Fetch => fetch::handle,
     ListOffsets => list_offsets::handle,
     Metadata => metadata::handle,
+    OffsetCommit => offset_commit::handle,
+    OffsetFetch => offset_fetch::handle,
+    FindCoordinator => find_coordinator::handle,
+    JoinGroup => join_group::handle,
+    Heartbeat => heartbeat::handle,
+    LeaveGroup => leave_group::handle,
+    SyncGroup => sync_group::handle,
+    DescribeGroups => describe_groups::handle,
+    ListGroups => list_groups::handle,
     ApiVersions => api_versions::handle,
     CreateTopics => create_topics::handle,
     DeleteTopics => delete_topics::handle,

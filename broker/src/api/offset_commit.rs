@@ -10,6 +10,7 @@ use headrace_protocol::offset_commit::{
 };
 use headrace_protocol::{ErrorCode, Str};
 
+use super::Call;
 use super::group::{code, identity, kept};
 use crate::coordinator::Coordinator;
 use crate::coordinator::group::Generation;
@@ -20,8 +21,18 @@ use crate::coordinator::log::{TopicFacts, TopicSource};
 /// First version with topic ids in place of names.
 const FIRST_TOPIC_IDS: i16 = 10;
 
+pub(super) async fn handle(call: Call, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    answer(
+        request,
+        call.version,
+        call.node.clock.wall_ms(),
+        &call.node.coordinator,
+    )
+    .await
+}
+
 /// Answers the request; `now_ms` becomes the time of the commit.
-pub async fn handle(
+pub(super) async fn answer(
     request: OffsetCommitRequest,
     version: i16,
     now_ms: i64,

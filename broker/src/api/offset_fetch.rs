@@ -14,6 +14,7 @@ use headrace_protocol::offset_fetch::{
 use headrace_protocol::{ErrorCode, Str};
 use uuid::Uuid;
 
+use super::Call;
 use super::group::{kept, text};
 use crate::coordinator::Coordinator;
 use crate::coordinator::group::event::GroupError;
@@ -27,8 +28,12 @@ const FIRST_GROUP_ERROR: i16 = 2;
 /// First version with topic ids in place of names.
 const FIRST_TOPIC_IDS: i16 = 10;
 
+pub(super) async fn handle(call: Call, request: OffsetFetchRequest) -> OffsetFetchResponse {
+    answer(request, call.version, &call.node.coordinator).await
+}
+
 /// Answers the request.
-pub async fn handle(
+pub(super) async fn answer(
     request: OffsetFetchRequest,
     version: i16,
     coordinator: &Coordinator,

@@ -2,13 +2,21 @@
 
 use headrace_protocol::sync_group::{SyncGroupRequest, SyncGroupResponse};
 
+use super::Call;
 use super::group::{identity, kept, kept_bytes, text};
 use crate::coordinator::Coordinator;
 use crate::coordinator::group::Generation;
 use crate::coordinator::group::event::Sync;
 
+pub(super) async fn handle(call: Call, request: SyncGroupRequest) -> SyncGroupResponse {
+    answer(request, &call.node.coordinator).await
+}
+
 /// Answers the request.
-pub async fn handle(request: SyncGroupRequest, coordinator: &Coordinator) -> SyncGroupResponse {
+pub(super) async fn answer(
+    request: SyncGroupRequest,
+    coordinator: &Coordinator,
+) -> SyncGroupResponse {
     let group = kept(&request.group_id);
     let assignments = request
         .assignments

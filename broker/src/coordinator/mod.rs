@@ -58,6 +58,12 @@ struct Inner {
     stop: CancellationToken,
 }
 
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
 impl Coordinator {
     /// A coordinator over these topics. If `__consumer_offsets` exists it begins to read it.
     pub async fn start(
