@@ -14,7 +14,7 @@
 //!   [`Log::write`] may leave entries staged; [`Log::synced`] goes on with them.
 //! - The first failed write or sync closes the log to writes until it is opened anew; reads go on.
 //!
-//! Reading is in `view`, opening in `recovery`, the sync round in `sync`.
+//! Reading is in `view`, opening in `recovery`, a group's write in `write`, the sync round in `sync`.
 
 mod config;
 mod entry;
@@ -26,10 +26,11 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod view;
+mod write;
 
-use std::io::{self, IoSlice};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
@@ -40,20 +41,16 @@ pub use sync::{SyncDone, SyncPoint};
 pub use view::{LogReader, LogView};
 
 use crate::fs::{Disk, read_atomic, write_atomic};
-use crate::index::file::Summary;
-use crate::index::{IndexBuilder, NO_TIMESTAMP};
+use crate::index::NO_TIMESTAMP;
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
 use crate::record::BatchHeader;
-use crate::segment::format::{
-    Control, ControlFrame, Seed, SegmentHeader, as_u64, crc_field, write_control,
-};
-use crate::segment::reader::{SealedFile, Segment};
-use crate::segment::writer::{Start, Writer};
-use crate::segment::{Tail, file_name, index_name};
-use entry::{NextSegment, Queue, Staged, StagedFrame};
-use epochs::{EpochRun, EpochRuns};
-use hint::{Hint, HintFile};
-use sync::Seal;
+use crate::segment::Tail;
+use crate::segment::format::{Control, Seed, as_u64};
+use crate::segment::reader::Segment;
+use entry::{NextSegment, Queue, Staged};
+use epochs::EpochRuns;
+use hint::HintFile;
+use write::Active;
 
 /// The most that is written and not synced, unless a single batch is larger (replication.md, recovery 1).
 pub(crate) const GROUP_BYTES_MAX: u64 = 4 << 20;
@@ -86,16 +83,6 @@ pub struct Log {
     names_unsynced: bool,
     sync_outstanding: bool,
     closed: Option<WriteError>,
-}
-
-/// The active segment and what its summary will need.
-#[derive(Debug)]
-struct Active {
-    writer: Writer,
-    path: Arc<Path>,
-    runs: Vec<EpochRun>,
-    /// Where its ROLL lies, once written: nothing follows until that is synced.
-    rolled: Option<u64>,
 }
 
 impl Log {
@@ -209,201 +196,6 @@ impl Log {
         Ok(self.queue.tail.index)
     }
 
-    /// Writes what is staged in one vectored write, and returns the new log end.
-    ///
-    /// Entries stay staged where the bound on unsynced bytes or a ROLL that waits for its sync hold them
-    /// back; [`Log::synced`] writes them. The caller then finds the new end in [`Log::log_end`].
-    pub fn write(&mut self) -> Result<Offset, WriteError> {
-        if let Some(error) = &self.closed {
-            return Err(error.clone());
-        }
-        let waits = self
-            .active
-            .as_ref()
-            .is_some_and(|active| active.rolled.is_some());
-        let room_bytes = GROUP_BYTES_MAX.saturating_sub(self.unsynced_bytes);
-        let (count, bytes) = self.queue.group(room_bytes, self.unsynced_bytes == 0);
-        if count == 0 || waits {
-            return Ok(self.written.offset);
-        }
-        if let Err(error) = self.write_group(count, bytes) {
-            self.closed = Some(error.clone());
-            return Err(error);
-        }
-        self.publish();
-        Ok(self.written.offset)
-    }
-
-    fn write_group(&mut self, count: usize, bytes: u64) -> Result<(), WriteError> {
-        let mut header = Vec::new();
-        let mut active = match self.active.take() {
-            Some(active) => active,
-            None => self.begin_segment(&mut header)?,
-        };
-        let mut slices = Vec::with_capacity(2 * count + 1);
-        slices.push(IoSlice::new(&header));
-        for staged in self.queue.entries.iter().take(count) {
-            match &staged.frame {
-                StagedFrame::Batch(batch) => slices.extend(batch.parts().map(IoSlice::new)),
-                StagedFrame::Control(frame) | StagedFrame::Roll { frame, .. } => {
-                    slices.push(IoSlice::new(frame));
-                }
-            }
-        }
-        let len = bytes + as_u64(header.len());
-        let mut position = active.writer.position + as_u64(header.len());
-        active
-            .writer
-            .write(&mut slices, len, self.config.segment_bytes_max)
-            .map_err(WriteError::new("write", &active.writer.path))?;
-        self.unsynced_bytes += len;
-        drop(slices);
-        for staged in self.queue.entries.drain(..count) {
-            note_written(
-                &mut active,
-                &mut self.next,
-                &mut self.epochs,
-                &self.written,
-                &staged,
-                position,
-            );
-            position += staged.size_bytes();
-            self.written = staged.after;
-        }
-        self.active = Some(active);
-        Ok(())
-    }
-
-    /// Makes the next segment's file and its header frame (written with the first group).
-    fn begin_segment(&mut self, header: &mut Vec<u8>) -> Result<Active, WriteError> {
-        let (base_offset, base_index) = (self.written.offset, self.written.index.next());
-        let path = self.dir.join(file_name(base_offset, base_index));
-        let seed = Seed::new(&self.identity, base_index);
-        let segment = SegmentHeader {
-            identity: self.identity,
-            log_start: self.written.log_start,
-            created_ms: self.next.created_ms,
-            previous_crc: self.next.previous_crc,
-        };
-        let control = Control::SegmentHeader(segment);
-        let epoch = self.written.epoch;
-        let frame = ControlFrame {
-            offset: base_offset,
-            epoch,
-            index: base_index,
-            control,
-        };
-        *header = write_control(&frame, seed);
-        let start = Start {
-            base_offset,
-            base_index,
-            seed,
-            header_crc: crc_field(header),
-            created_ms: self.next.created_ms,
-            position: 0,
-            index: IndexBuilder::new(self.config.index_interval_bytes),
-        };
-        let writer =
-            Writer::create(&*self.disk, &path, start).map_err(WriteError::new("create", &path))?;
-        self.names_unsynced = true;
-        Ok(Active {
-            writer,
-            path: path.into(),
-            runs: Vec::new(),
-            rolled: None,
-        })
-    }
-
-    /// What is written and not synced; `None` if there is nothing, one sync is outstanding, or the log
-    /// is closed.
-    pub fn sync_point(&mut self) -> Option<SyncPoint> {
-        if self.sync_outstanding || self.closed.is_some() || self.unsynced_bytes == 0 {
-            return None;
-        }
-        let active = self.active.as_ref()?;
-        let seal = active.rolled.map(|roll_position| Seal {
-            index_path: self.index_path(active),
-            summary: Summary {
-                segment_bytes: active.writer.position,
-                header_crc: active.writer.header_crc,
-                roll_position,
-                tail: self.written,
-                max_timestamp: active.writer.index.max_timestamp(),
-                runs: active.runs.clone(),
-            },
-            index: active.writer.index.index().clone(),
-        });
-        let point = SyncPoint {
-            disk: Arc::clone(&self.disk),
-            dir: self.dir.clone(),
-            path: active.writer.path.clone(),
-            file: Arc::clone(&active.writer.file),
-            names: std::mem::take(&mut self.names_unsynced),
-            seal,
-            hint: Arc::clone(&self.hint),
-            tail: self.written,
-            bytes: self.unsynced_bytes,
-        };
-        self.sync_outstanding = true;
-        Some(point)
-    }
-
-    fn index_path(&self, active: &Active) -> PathBuf {
-        self.dir.join(index_name(
-            active.writer.base_offset,
-            active.writer.base_index,
-        ))
-    }
-
-    /// Takes note of a sync, writes what the sync made room for, and returns the flushed offset.
-    pub fn synced(&mut self, done: SyncDone) -> Result<Offset, WriteError> {
-        self.sync_outstanding = false;
-        if let Err(error) = done.result {
-            return Err(self.closed.get_or_insert(error).clone());
-        }
-        self.flushed = done.tail;
-        self.unsynced_bytes -= done.bytes;
-        if done.sealed
-            && let Some(active) = self.active.take()
-        {
-            self.seal(active);
-            self.publish();
-        }
-        self.write()?;
-        Ok(self.flushed.offset)
-    }
-
-    /// Hands a synced, rolled file to the readers as a segment that never changes again.
-    fn seal(&mut self, active: Active) {
-        let index_path = self.index_path(&active);
-        let Writer {
-            path,
-            file,
-            base_offset,
-            position,
-            index,
-            ..
-        } = active.writer;
-        let sealed = SealedFile {
-            disk: Arc::clone(&self.disk),
-            path,
-            index_path,
-            index_interval_bytes: self.config.index_interval_bytes,
-            file: OnceLock::from(file),
-            index: OnceLock::from(index.index().clone()),
-        };
-        let max_timestamp = index.max_timestamp();
-        let segment = Segment::sealed(
-            base_offset,
-            self.written.offset,
-            position,
-            max_timestamp,
-            sealed,
-        );
-        Arc::make_mut(&mut self.sealed).push(segment);
-        self.sealed_bytes += position;
-    }
-
     /// Shows readers the log as it is now.
     fn publish(&self) {
         let active = self.active.as_ref().map(|active| {
@@ -489,64 +281,5 @@ impl Log {
     /// Reads it back; `None` if it was never written.
     pub fn read_side_file(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
         read_atomic(&*self.disk, &self.dir.join(name)).map_err(io::Error::other)
-    }
-
-    /// Writes and syncs everything, trims the preallocated room and settles the hint.
-    ///
-    /// A [`SyncPoint`] that is outstanding must have come back first; otherwise its failure could be
-    /// lost, so the log is left for recovery and an error returned.
-    pub fn close(mut self) -> Result<(), WriteError> {
-        if self.sync_outstanding {
-            let error = io::Error::other("a sync is outstanding");
-            return Err(WriteError::new("close", &self.dir)(error));
-        }
-        self.write()?;
-        while let Some(point) = self.sync_point() {
-            self.synced(point.run())?;
-        }
-        if let Some(active) = &self.active {
-            let Writer {
-                path,
-                file,
-                position,
-                ..
-            } = &active.writer;
-            file.set_size(*position)
-                .map_err(WriteError::new("trim", path))?;
-            file.sync_data().map_err(WriteError::new("sync", path))?;
-        }
-        let settle = self.hint.settle(Hint::of(self.written));
-        settle.map_err(WriteError::new("write", self.hint.path()))
-    }
-}
-
-/// Takes a written entry into the index and the epochs of its segment.
-fn note_written(
-    active: &mut Active,
-    next: &mut NextSegment,
-    epochs: &mut EpochRuns,
-    before: &Tail,
-    staged: &Staged,
-    position: u64,
-) {
-    match &staged.frame {
-        StagedFrame::Batch(batch) => {
-            let header = batch.header();
-            active
-                .writer
-                .index
-                .batch(header.base_offset, position, header.max_timestamp);
-        }
-        StagedFrame::Roll {
-            next: after_roll, ..
-        } => {
-            active.rolled = Some(position);
-            *next = *after_roll;
-        }
-        StagedFrame::Control(_) => {}
-    }
-    if let Some(run) = EpochRun::begins(before, &staged.after) {
-        active.runs.push(run);
-        epochs.push(run);
     }
 }

@@ -4,15 +4,21 @@
 //! back. In this order: data (trimmed first if a ROLL ended the file), names, and only then the hint. The
 //! index of a sealed segment is written last; it is derived, so its failure closes nothing.
 
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use super::Log;
 use super::error::WriteError;
 use super::hint::{Hint, HintFile};
+use super::write::Active;
 use crate::fs::{Disk, DiskFile};
 use crate::index::SparseIndex;
 use crate::index::file::{self as index_file, Summary};
-use crate::segment::Tail;
+use crate::position::Offset;
+use crate::segment::reader::{SealedFile, Segment};
+use crate::segment::writer::Writer;
+use crate::segment::{Tail, index_name};
 
 /// What is written and not yet synced. At most one is outstanding per log.
 #[derive(Debug)]
@@ -39,7 +45,7 @@ pub(super) struct Seal {
     pub(super) index: SparseIndex,
 }
 
-/// The outcome of [`SyncPoint::run`], for [`super::Log::synced`].
+/// The outcome of [`SyncPoint::run`], for [`Log::synced`].
 #[derive(Debug)]
 #[must_use = "the log learns of the sync only from this"]
 pub struct SyncDone {
@@ -84,5 +90,125 @@ impl SyncPoint {
         self.hint
             .raise(Hint::of(self.tail), self.bytes)
             .map_err(WriteError::new("write", self.hint.path()))
+    }
+}
+
+impl Log {
+    /// What is written and not synced; `None` if there is nothing, one sync is outstanding, or the log
+    /// is closed.
+    pub fn sync_point(&mut self) -> Option<SyncPoint> {
+        if self.sync_outstanding || self.closed.is_some() || self.unsynced_bytes == 0 {
+            return None;
+        }
+        let active = self.active.as_ref()?;
+        let seal = active.rolled.map(|roll_position| Seal {
+            index_path: self.index_path(active),
+            summary: Summary {
+                segment_bytes: active.writer.position,
+                header_crc: active.writer.header_crc,
+                roll_position,
+                tail: self.written,
+                max_timestamp: active.writer.index.max_timestamp(),
+                runs: active.runs.clone(),
+            },
+            index: active.writer.index.index().clone(),
+        });
+        let point = SyncPoint {
+            disk: Arc::clone(&self.disk),
+            dir: self.dir.clone(),
+            path: active.writer.path.clone(),
+            file: Arc::clone(&active.writer.file),
+            names: std::mem::take(&mut self.names_unsynced),
+            seal,
+            hint: Arc::clone(&self.hint),
+            tail: self.written,
+            bytes: self.unsynced_bytes,
+        };
+        self.sync_outstanding = true;
+        Some(point)
+    }
+
+    fn index_path(&self, active: &Active) -> PathBuf {
+        self.dir.join(index_name(
+            active.writer.base_offset,
+            active.writer.base_index,
+        ))
+    }
+
+    /// Takes note of a sync, writes what the sync made room for, and returns the flushed offset.
+    pub fn synced(&mut self, done: SyncDone) -> Result<Offset, WriteError> {
+        self.sync_outstanding = false;
+        if let Err(error) = done.result {
+            return Err(self.closed.get_or_insert(error).clone());
+        }
+        self.flushed = done.tail;
+        self.unsynced_bytes -= done.bytes;
+        if done.sealed
+            && let Some(active) = self.active.take()
+        {
+            self.seal(active);
+            self.publish();
+        }
+        self.write()?;
+        Ok(self.flushed.offset)
+    }
+
+    /// Hands a synced, rolled file to the readers as a segment that never changes again.
+    fn seal(&mut self, active: Active) {
+        let index_path = self.index_path(&active);
+        let Writer {
+            path,
+            file,
+            base_offset,
+            position,
+            index,
+            ..
+        } = active.writer;
+        let sealed = SealedFile {
+            disk: Arc::clone(&self.disk),
+            path,
+            index_path,
+            index_interval_bytes: self.config.index_interval_bytes,
+            file: OnceLock::from(file),
+            index: OnceLock::from(index.index().clone()),
+        };
+        let max_timestamp = index.max_timestamp();
+        let segment = Segment::sealed(
+            base_offset,
+            self.written.offset,
+            position,
+            max_timestamp,
+            sealed,
+        );
+        Arc::make_mut(&mut self.sealed).push(segment);
+        self.sealed_bytes += position;
+    }
+
+    /// Writes and syncs everything, trims the preallocated room and settles the hint.
+    ///
+    /// A [`SyncPoint`] that is outstanding must have come back first; otherwise its failure could be
+    /// lost, so the log is left for recovery and an error returned.
+    pub fn close(mut self) -> Result<(), WriteError> {
+        if self.sync_outstanding {
+            let error = io::Error::other("a sync is outstanding");
+            return Err(WriteError::new("close", &self.dir)(error));
+        }
+        self.write()?;
+        while let Some(point) = self.sync_point() {
+            self.synced(point.run())?;
+        }
+        if let Some(active) = &self.active {
+            let Writer {
+                path,
+                file,
+                position,
+                ..
+            } = &active.writer;
+            file.set_size(*position)
+                .map_err(WriteError::new("trim", path))?;
+            file.sync_data().map_err(WriteError::new("sync", path))?;
+        }
+        let settle = self.hint.settle(Hint::of(self.written));
+        settle.map_err(WriteError::new("write", self.hint.path()))
     }
 }

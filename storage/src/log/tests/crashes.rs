@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fs::{Fault, Surviving};
+use crate::segment::format::{ControlFrame, write_control};
 
 const HINT: &str = "/topics/log/flushed";
 

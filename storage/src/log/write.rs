@@ -1,0 +1,165 @@
+//! The write of one group: everything staged that may go out now, in one vectored write.
+
+use std::io::IoSlice;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::entry::{NextSegment, Staged, StagedFrame};
+use super::epochs::{EpochRun, EpochRuns};
+use super::error::WriteError;
+use super::{GROUP_BYTES_MAX, Log};
+use crate::index::IndexBuilder;
+use crate::position::Offset;
+use crate::segment::format::{
+    Control, ControlFrame, Seed, SegmentHeader, as_u64, crc_field, write_control,
+};
+use crate::segment::writer::{Start, Writer};
+use crate::segment::{Tail, file_name};
+
+/// The active segment and what its summary will need.
+#[derive(Debug)]
+pub(super) struct Active {
+    pub(super) writer: Writer,
+    pub(super) path: Arc<Path>,
+    pub(super) runs: Vec<EpochRun>,
+    /// Where its ROLL lies, once written: nothing follows until that is synced.
+    pub(super) rolled: Option<u64>,
+}
+
+impl Log {
+    /// Writes what is staged in one vectored write, and returns the new log end.
+    ///
+    /// Entries stay staged where the bound on unsynced bytes or a ROLL that waits for its sync hold them
+    /// back; [`Log::synced`] writes them. The caller then finds the new end in [`Log::log_end`].
+    pub fn write(&mut self) -> Result<Offset, WriteError> {
+        if let Some(error) = &self.closed {
+            return Err(error.clone());
+        }
+        let waits = self
+            .active
+            .as_ref()
+            .is_some_and(|active| active.rolled.is_some());
+        let room_bytes = GROUP_BYTES_MAX.saturating_sub(self.unsynced_bytes);
+        let (count, bytes) = self.queue.group(room_bytes, self.unsynced_bytes == 0);
+        if count == 0 || waits {
+            return Ok(self.written.offset);
+        }
+        if let Err(error) = self.write_group(count, bytes) {
+            self.closed = Some(error.clone());
+            return Err(error);
+        }
+        self.publish();
+        Ok(self.written.offset)
+    }
+
+    fn write_group(&mut self, count: usize, bytes: u64) -> Result<(), WriteError> {
+        let mut header = Vec::new();
+        let mut active = match self.active.take() {
+            Some(active) => active,
+            None => self.begin_segment(&mut header)?,
+        };
+        let mut slices = Vec::with_capacity(2 * count + 1);
+        slices.push(IoSlice::new(&header));
+        for staged in self.queue.entries.iter().take(count) {
+            match &staged.frame {
+                StagedFrame::Batch(batch) => slices.extend(batch.parts().map(IoSlice::new)),
+                StagedFrame::Control(frame) | StagedFrame::Roll { frame, .. } => {
+                    slices.push(IoSlice::new(frame));
+                }
+            }
+        }
+        let len = bytes + as_u64(header.len());
+        let mut position = active.writer.position + as_u64(header.len());
+        active
+            .writer
+            .write(&mut slices, len, self.config.segment_bytes_max)
+            .map_err(WriteError::new("write", &active.writer.path))?;
+        self.unsynced_bytes += len;
+        drop(slices);
+        for staged in self.queue.entries.drain(..count) {
+            note_written(
+                &mut active,
+                &mut self.next,
+                &mut self.epochs,
+                &self.written,
+                &staged,
+                position,
+            );
+            position += staged.size_bytes();
+            self.written = staged.after;
+        }
+        self.active = Some(active);
+        Ok(())
+    }
+
+    /// Makes the next segment's file and its header frame (written with the first group).
+    fn begin_segment(&mut self, header: &mut Vec<u8>) -> Result<Active, WriteError> {
+        let (base_offset, base_index) = (self.written.offset, self.written.index.next());
+        let path = self.dir.join(file_name(base_offset, base_index));
+        let seed = Seed::new(&self.identity, base_index);
+        let segment = SegmentHeader {
+            identity: self.identity,
+            log_start: self.written.log_start,
+            created_ms: self.next.created_ms,
+            previous_crc: self.next.previous_crc,
+        };
+        let control = Control::SegmentHeader(segment);
+        let epoch = self.written.epoch;
+        let frame = ControlFrame {
+            offset: base_offset,
+            epoch,
+            index: base_index,
+            control,
+        };
+        *header = write_control(&frame, seed);
+        let start = Start {
+            base_offset,
+            base_index,
+            seed,
+            header_crc: crc_field(header),
+            created_ms: self.next.created_ms,
+            position: 0,
+            index: IndexBuilder::new(self.config.index_interval_bytes),
+        };
+        let writer =
+            Writer::create(&*self.disk, &path, start).map_err(WriteError::new("create", &path))?;
+        self.names_unsynced = true;
+        Ok(Active {
+            writer,
+            path: path.into(),
+            runs: Vec::new(),
+            rolled: None,
+        })
+    }
+}
+
+/// Takes a written entry into the index and the epochs of its segment.
+fn note_written(
+    active: &mut Active,
+    next: &mut NextSegment,
+    epochs: &mut EpochRuns,
+    before: &Tail,
+    staged: &Staged,
+    position: u64,
+) {
+    match &staged.frame {
+        StagedFrame::Batch(batch) => {
+            let header = batch.header();
+            active
+                .writer
+                .index
+                .batch(header.base_offset, position, header.max_timestamp);
+        }
+        StagedFrame::Roll {
+            next: after_roll, ..
+        } => {
+            active.rolled = Some(position);
+            *next = *after_roll;
+        }
+        StagedFrame::Control(_) => {}
+    }
+    if let Some(run) = EpochRun::begins(before, &staged.after) {
+        active.runs.push(run);
+        epochs.push(run);
+    }
+}
