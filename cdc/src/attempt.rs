@@ -72,19 +72,8 @@ impl<'a> Attempt<'a> {
             source.status.stored(&stored.gtid, Csn(stored.csn));
             refuse_added_tables(stored, &source.tables)?;
         }
-        let server_id = match source.config.server_id {
-            Some(id) => id,
-            None => derived_server_id(&admin, &source.config.name).await?,
-        };
-        let mut connection = source.endpoint.connect().await?;
-        judge(&Facts::read(&mut connection).await?, server_id)?;
-        for warning in unlogged_cascades(&mut connection, &source.tables).await? {
-            tracing::warn!(
-                source = source.config.name,
-                warning,
-                "a foreign key is not captured"
-            );
-        }
+        let server_id = self.server_id(&admin).await?;
+        let mut connection = self.connect(server_id).await?;
         let done = match &stored {
             Some(stored) => {
                 handover::check_resumable(&mut connection, &stored.gtid).await?;
@@ -109,7 +98,10 @@ impl<'a> Attempt<'a> {
         };
         let stored = match stored {
             Some(stored) if done => stored,
-            stored => run.snapshot(&mut connection, stored, gate).await?,
+            stored => {
+                let snapshot = run.snapshot(&mut connection, stored, gate).await;
+                run.settle(snapshot).await?
+            }
         };
         self.ran_before = Some(true);
         let connector = connection.dialect.connector();
@@ -118,15 +110,45 @@ impl<'a> Attempt<'a> {
         source.status.enter(State::Streaming);
         source.metrics.enter(State::Streaming);
         tracing::info!(source = source.config.name, position = %stored.gtid, csn = stored.csn, "streaming");
+        let endpoint = source.endpoint.clone();
         let tables = Tables::new(
             routes,
-            source.endpoint.clone(),
+            endpoint,
             &source.config.name,
             connector,
             run.keys.clone(),
         );
-        run.stream(stream, Capture::new(tables), stored.gtid, Csn(stored.csn))
-            .await
+        let streamed = run
+            .stream(stream, Capture::new(tables), stored.gtid, Csn(stored.csn))
+            .await;
+        run.settle(streamed).await
+    }
+
+    async fn server_id(&self, admin: &Admin) -> Result<u32, SourceError> {
+        match self.source.config.server_id {
+            Some(id) => Ok(id),
+            None => derived_server_id(admin, &self.source.config.name).await,
+        }
+    }
+
+    /// Connects to a server that is set up for capture.
+    async fn connect(&self, server_id: u32) -> Result<Connection, SourceError> {
+        let Source {
+            config,
+            tables,
+            endpoint,
+            ..
+        } = self.source;
+        let mut connection = endpoint.connect().await?;
+        judge(&Facts::read(&mut connection).await?, server_id)?;
+        for warning in unlogged_cascades(&mut connection, tables).await? {
+            tracing::warn!(
+                source = config.name,
+                warning,
+                "a foreign key is not captured"
+            );
+        }
+        Ok(connection)
     }
 }
 
@@ -256,9 +278,24 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// After a failure, waits until everything sent is on the log: the next attempt asks the log
+    /// what it holds, and a record still on its way would then be there twice.
+    async fn settle<T>(&mut self, result: Result<T, SourceError>) -> Result<T, SourceError> {
+        if let Err(error) = &result
+            && error.problem().is_some()
+        {
+            self.publisher.abandon();
+            if let Err(error) = self.publisher.settled().await {
+                // it takes nothing more either
+                tracing::debug!(%error, "the producer has failed too");
+            }
+        }
+        result
+    }
+
     /// Follows the binlog.
     async fn stream(
-        mut self,
+        &mut self,
         mut stream: EventStream,
         mut capture: Capture,
         gtid: Position,
@@ -286,7 +323,7 @@ impl Run<'_> {
     }
 
     /// Waits for what is in flight and stores the last committed position.
-    async fn finish(mut self, mut ledger: Ledger) -> Result<(), SourceError> {
+    async fn finish(&mut self, mut ledger: Ledger) -> Result<(), SourceError> {
         self.publisher.abandon();
         self.publisher.settled().await?;
         let acked = self.publisher.acked()?;

@@ -30,7 +30,7 @@ use crate::value::Value;
 
 /// Turns one connection's events into records.
 #[derive(Debug)]
-pub struct Capture {
+pub(crate) struct Capture {
     decoder: EventDecoder,
     tables: Tables,
     open: Option<Open>,
@@ -41,7 +41,7 @@ pub struct Capture {
 
 /// For metrics and `/v1`.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Captured row changes.
     pub rows: u64,
     /// Transactions ended.
@@ -108,7 +108,7 @@ impl From<DecodeError> for SourceError {
 
 impl Capture {
     /// For a new connection.
-    pub fn new(tables: Tables) -> Capture {
+    pub(crate) fn new(tables: Tables) -> Capture {
         Capture {
             decoder: EventDecoder::new(),
             tables,
@@ -119,7 +119,7 @@ impl Capture {
     }
 
     /// Takes one event; true when it ended a transaction.
-    pub async fn event(
+    pub(crate) async fn event(
         &mut self,
         frame: &Frame,
         ledger: &mut Ledger,

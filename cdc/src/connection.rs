@@ -40,7 +40,7 @@ impl Dialect {
 
 /// Where and how to connect.
 #[derive(Debug, Clone)]
-pub struct Endpoint {
+pub(crate) struct Endpoint {
     opts: Opts,
     fallback: Option<Opts>,
     /// `host:port`, for messages.
@@ -51,7 +51,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Reads URL, user, password and TLS mode of a source.
-    pub fn of(config: &SourceConfig) -> Result<Endpoint, String> {
+    pub(crate) fn of(config: &SourceConfig) -> Result<Endpoint, String> {
         let url = match config.mysql.split_once("://") {
             Some(("mysql" | "mariadb", rest)) => format!("mysql://{rest}"),
             _ => {
@@ -106,7 +106,7 @@ impl Endpoint {
     }
 
     /// Opens a connection and learns what the server is.
-    pub async fn connect(&self) -> Result<Connection, SourceError> {
+    pub(crate) async fn connect(&self) -> Result<Connection, SourceError> {
         let conn = match self.open(&self.opts).await {
             Err(Error::Driver(DriverError::NoClientSslFlagFromServer)) => match &self.fallback {
                 Some(plain) => self.open(plain).await,
@@ -167,7 +167,7 @@ pub struct Connection {
 }
 
 /// One row of a result, every column as text; `None` is NULL.
-pub type TextRow = Vec<Option<String>>;
+pub(crate) type TextRow = Vec<Option<String>>;
 
 impl Connection {
     /// Runs a statement whose result does not matter.
@@ -202,7 +202,7 @@ impl Connection {
 
     /// Runs a SELECT and hands out its rows one by one, each column's bytes as the server sent
     /// them in the text protocol; the whole result is never held.
-    pub async fn select(&mut self, sql: &str) -> Result<Select<'_>, SelectError> {
+    pub async fn select(&mut self, sql: &str) -> Result<Select<'_>, SourceError> {
         let result = self.conn.query_iter(sql.to_owned()).await;
         match result {
             Ok(result) => Ok(Select {
@@ -211,7 +211,7 @@ impl Connection {
                 user: &self.user,
                 values: Vec::new(),
             }),
-            Err(error) => Err(select_error(&error, &self.address, &self.user)),
+            Err(error) => Err(explain(&error, &self.address, &self.user)),
         }
     }
 
@@ -227,6 +227,9 @@ impl Connection {
         (self.conn, self.address, self.user)
     }
 }
+
+/// The code of error 1412: a table was altered after the transaction's snapshot was taken.
+pub(crate) const TABLE_ALTERED: &str = "table-altered";
 
 /// A running SELECT.
 pub struct Select<'a> {
@@ -244,39 +247,18 @@ impl std::fmt::Debug for Select<'_> {
     }
 }
 
-/// Why a SELECT ended early.
-#[derive(Debug, thiserror::Error)]
-pub enum SelectError {
-    /// Error 1412: the table was altered after the transaction's snapshot; read it in a new one.
-    #[error("the table definition has changed")]
-    DefinitionChanged,
-    /// Anything else.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-}
-
 impl Select<'_> {
     /// The next row, or `None` after the last.
-    pub async fn next(&mut self) -> Result<Option<&[Option<Vec<u8>>]>, SelectError> {
+    pub async fn next(&mut self) -> Result<Option<&[Option<Vec<u8>>]>, SourceError> {
         let row = self
             .result
             .next()
             .await
-            .map_err(|error| select_error(&error, self.address, self.user))?;
+            .map_err(|error| explain(&error, self.address, self.user))?;
         let Some(row) = row else { return Ok(None) };
         self.values.clear();
         self.values.extend(row.unwrap().into_iter().map(bytes_of));
         Ok(Some(&self.values))
-    }
-}
-
-fn select_error(error: &Error, address: &str, user: &str) -> SelectError {
-    const TABLE_DEFINITION_CHANGED: u16 = 1412;
-    match error {
-        Error::Server(server) if server.code == TABLE_DEFINITION_CHANGED => {
-            SelectError::DefinitionChanged
-        }
-        _ => SelectError::Source(explain(error, address, user)),
     }
 }
 
@@ -345,6 +327,12 @@ fn explain_server(code: u16, message: &str, address: &str, user: &str) -> Source
             SourceError::definite("unknown-table", text, "check tables = [\"database.table\"]")
         }
         1236 => explain_binlog(message, &text),
+        1412 => SourceError::definite(TABLE_ALTERED, text, "it is read again in a new transaction"),
+        1153 => SourceError::definite(
+            "row-too-large",
+            text,
+            "SET GLOBAL max_allowed_packet = 1073741824; and the same under [mysqld]",
+        ),
         // too many connections, shutdown, lock wait timeout, deadlock, query or connection killed
         1040 | 1053 | 1203 | 1205 | 1213 | 1317 | 1927 | 1152 | 1158..=1161 | 3024 | 1969 => {
             SourceError::transient("server-busy", text, "it is tried again")

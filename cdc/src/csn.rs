@@ -12,32 +12,32 @@ use headrace_clients::change::Version;
 /// Bits of the start number that are below the seconds.
 const SECONDS_SHIFT: u32 = 20;
 /// The first number that does not fit (55 bits).
-pub const CSN_END: u64 = 1 << 55;
+pub(crate) const CSN_END: u64 = 1 << 55;
 /// Places one row image takes in the index: the change, its tombstone, the create of a changed key.
 const PLACES_PER_ROW: u64 = 3;
 
 /// A commit sequence number, below 2^55.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Csn(pub u64);
+pub(crate) struct Csn(pub u64);
 
 impl Csn {
     /// The number before the first transaction of a source that never ran on this log, above
     /// `newest`, the highest one found in its topics (a log whose positions were lost).
-    pub fn at_start(unix_seconds: u64, newest: Option<Csn>) -> Csn {
+    pub(crate) fn at_start(unix_seconds: u64, newest: Option<Csn>) -> Csn {
         let by_clock = Csn(unix_seconds.min((CSN_END >> SECONDS_SHIFT) - 1) << SECONDS_SHIFT);
         newest.map_or(by_clock, |newest| by_clock.max(newest.next()))
     }
 
     /// The number of the transaction after this one.
     #[must_use]
-    pub fn next(self) -> Csn {
+    pub(crate) fn next(self) -> Csn {
         Csn(self.0 + 1)
     }
 }
 
 /// The place of a record in its transaction; `row` counts all row images of the transaction from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub(crate) enum Place {
     /// The change, or the delete of a changed key.
     Change,
     /// The tombstone after a delete.
@@ -47,7 +47,7 @@ pub enum Place {
 }
 
 /// The version of one record of a streamed transaction.
-pub fn version(csn: Csn, row: u64, place: Place) -> Version {
+pub(crate) fn version(csn: Csn, row: u64, place: Place) -> Version {
     let offset = match place {
         Place::Change => 0,
         Place::Tombstone => 1,

@@ -16,7 +16,7 @@ use crate::value::{Value, write_json_string};
 
 /// What is fixed about the records of one version of one table.
 #[derive(Debug, Clone)]
-pub struct Shape {
+pub(crate) struct Shape {
     /// `{"name":` for the first column, `,"name":` for the others.
     labels: Vec<Vec<u8>>,
     /// Place and label of each key column, in key order.
@@ -29,7 +29,7 @@ pub struct Shape {
 
 /// Who captures what: the names in the source block.
 #[derive(Debug, Clone, Copy)]
-pub struct Names<'a> {
+pub(crate) struct Names<'a> {
     /// `mysql` or `mariadb`.
     pub connector: &'a str,
     /// The source's name.
@@ -42,7 +42,7 @@ pub struct Names<'a> {
 
 /// Where in the source a row comes from.
 #[derive(Debug, Clone, Copy)]
-pub struct Origin<'a> {
+pub(crate) struct Origin<'a> {
     /// When the source committed it, in milliseconds since 1970.
     pub ts_ms: u64,
     /// `false`, `true`, or `last` for the last row of a snapshot.
@@ -63,7 +63,7 @@ pub struct Origin<'a> {
 
 impl Shape {
     /// Prepares the texts of a table whose columns and key `schema` names.
-    pub fn new(names: Names<'_>, schema: &Schema) -> Shape {
+    pub(crate) fn new(names: Names<'_>, schema: &Schema) -> Shape {
         let labels = schema
             .columns
             .iter()
@@ -103,7 +103,7 @@ impl Shape {
     }
 
     /// Appends the key of a row, one value per column in table order.
-    pub fn write_key(&self, row: &[Value<'_>], out: &mut Vec<u8>) {
+    pub(crate) fn write_key(&self, row: &[Value<'_>], out: &mut Vec<u8>) {
         for (at, label) in &self.key {
             out.extend_from_slice(label);
             row[*at].write_json(out);
@@ -112,12 +112,12 @@ impl Shape {
     }
 
     /// Whether both rows have the same key.
-    pub fn same_key(&self, one: &[Value<'_>], other: &[Value<'_>]) -> bool {
+    pub(crate) fn same_key(&self, one: &[Value<'_>], other: &[Value<'_>]) -> bool {
         self.key.iter().all(|(at, _)| one[*at] == other[*at])
     }
 
     /// Appends the envelope.
-    pub fn write_envelope(
+    pub(crate) fn write_envelope(
         &self,
         op: Op,
         before: Option<&[Value<'_>]>,

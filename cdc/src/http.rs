@@ -27,15 +27,11 @@ async fn list(State(statuses): State<Statuses>) -> Json<Vec<SourceStatus>> {
 }
 
 async fn one(State(statuses): State<Statuses>, Path(name): Path<String>) -> Response {
-    match statuses
+    if let Some(status) = statuses
         .iter()
         .map(|status| status.get())
-        .find(|status| status.name == name)
-    {
-        Some(status) => Json(status).into_response(),
-        None => {
-            let error = json!({"error": {"code": "unknown-source", "message": format!("there is no source {name:?}"), "hint": "GET /v1/sources lists them"}});
-            (StatusCode::NOT_FOUND, Json(error)).into_response()
-        }
+        .find(|status| status.name == name) { Json(status).into_response() } else {
+        let error = json!({"error": {"code": "unknown-source", "message": format!("there is no source {name:?}"), "hint": "GET /v1/sources lists them"}});
+        (StatusCode::NOT_FOUND, Json(error)).into_response()
     }
 }

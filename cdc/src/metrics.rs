@@ -23,7 +23,7 @@ struct StateLabel {
 
 /// All sources' metrics.
 #[derive(Debug, Clone, Default)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     rows: Family<SourceLabel, Counter>,
     transactions: Family<SourceLabel, Counter>,
     skipped: Family<SourceLabel, Counter>,
@@ -36,7 +36,7 @@ pub struct Metrics {
 
 /// The metrics of one source, looked up once.
 #[derive(Debug, Clone)]
-pub struct SourceMetrics {
+pub(crate) struct SourceMetrics {
     name: String,
     all: Metrics,
     /// Rows captured: changes and snapshot rows.
@@ -57,7 +57,7 @@ pub struct SourceMetrics {
 
 impl Metrics {
     /// Names the metrics in `registry`.
-    pub fn register(registry: &mut Registry) -> Metrics {
+    pub(crate) fn register(registry: &mut Registry) -> Metrics {
         let all = Metrics::default();
         registry.register(
             "headrace_source_rows",
@@ -103,7 +103,7 @@ impl Metrics {
     }
 
     /// The metrics of the source `name`.
-    pub fn of(&self, name: &str) -> SourceMetrics {
+    pub(crate) fn of(&self, name: &str) -> SourceMetrics {
         let label = SourceLabel {
             source: name.to_owned(),
         };
@@ -123,7 +123,7 @@ impl Metrics {
 
 impl SourceMetrics {
     /// Shows the state.
-    pub fn enter(&self, state: State) {
+    pub(crate) fn enter(&self, state: State) {
         for one in [
             State::Starting,
             State::Snapshot,

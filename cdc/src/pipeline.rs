@@ -28,7 +28,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(250);
 /// Longest pause after transient failures: a server that is back should be noticed soon.
 const TRANSIENT_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// Longest pause after definite failures: a person acts in minutes.
-const DEFINITE_PAUSE_MAX: Duration = Duration::from_secs(60);
+const DEFINITE_PAUSE_MAX: Duration = Duration::from_mins(1);
 /// An attempt that held this long starts the pauses anew.
 const HELD: Duration = Duration::from_secs(30);
 /// How long an attempt may take to settle its acknowledgements after it was told to stop.

@@ -18,7 +18,7 @@ use crate::csn::Csn;
 use crate::gtid::Position;
 
 /// Shortest time between two stored positions: a restart reads at most about this much again.
-pub const STORE_INTERVAL: Duration = Duration::from_secs(1);
+pub(crate) const STORE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A record of `__headrace_positions`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,7 +69,7 @@ impl StoredPosition {
 /// `commit` moves it; `due` gives the pair to store once every record sent up to that commit is
 /// acknowledged; `stored` ends the round.
 #[derive(Debug)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     gtid: Position,
     csn: Csn,
     /// Records sent when the last transaction committed.
@@ -89,7 +89,7 @@ struct Pending {
 
 impl Ledger {
     /// Continues from a stored pair; `now` is the time since any fixed moment.
-    pub fn new(gtid: Position, csn: Csn, now: Duration) -> Ledger {
+    pub(crate) fn new(gtid: Position, csn: Csn, now: Duration) -> Ledger {
         Ledger {
             gtid,
             csn,
@@ -100,18 +100,13 @@ impl Ledger {
         }
     }
 
-    /// The position after the last committed transaction.
-    pub fn gtid(&self) -> &Position {
-        &self.gtid
-    }
-
     /// The CSN of the last committed transaction.
-    pub fn csn(&self) -> Csn {
+    pub(crate) fn csn(&self) -> Csn {
         self.csn
     }
 
     /// Moves past a transaction: `advance` adds it to the position, `sent` counts the records sent.
-    pub fn commit<E>(
+    pub(crate) fn commit<E>(
         &mut self,
         csn: Csn,
         sent: u64,
@@ -126,7 +121,12 @@ impl Ledger {
 
     /// The pair to store now, if there is one: a round begins at most every [`STORE_INTERVAL`]
     /// (at once with `hurry`) and ends when `acked` has caught up with it.
-    pub fn due(&mut self, now: Duration, acked: u64, hurry: bool) -> Option<(Position, Csn)> {
+    pub(crate) fn due(
+        &mut self,
+        now: Duration,
+        acked: u64,
+        hurry: bool,
+    ) -> Option<(Position, Csn)> {
         let rested = now.saturating_sub(self.last_round) >= STORE_INTERVAL;
         if self.pending.is_none() && self.csn > self.stored && (hurry || rested) {
             self.last_round = now;
@@ -143,13 +143,8 @@ impl Ledger {
     }
 
     /// Notes that the log has acknowledged the pair with this CSN.
-    pub fn stored(&mut self, csn: Csn) {
+    pub(crate) fn stored(&mut self, csn: Csn) {
         self.stored = self.stored.max(csn);
-    }
-
-    /// Whether everything committed is stored.
-    pub fn is_settled(&self) -> bool {
-        self.pending.is_none() && self.stored == self.csn
     }
 }
 
@@ -201,7 +196,7 @@ mod tests {
         let (gtid, csn) = ledger.due(later, 5, false).unwrap();
         assert_eq!((gtid.to_string().as_str(), csn), ("0-1-1", Csn(11)));
         ledger.stored(csn);
-        assert!(!ledger.is_settled());
+        assert!(ledger.due(later * 2, 9, false).is_some());
     }
 
     #[test]
@@ -211,7 +206,6 @@ mod tests {
         assert_eq!(ledger.due(STORE_INTERVAL / 2, 0, false), None);
         let (_, csn) = ledger.due(STORE_INTERVAL / 2, 0, true).unwrap();
         ledger.stored(csn);
-        assert!(ledger.is_settled());
         assert_eq!(ledger.due(STORE_INTERVAL * 9, 0, true), None);
     }
 }

@@ -22,7 +22,7 @@ const VARIABLES: [&str; 10] = [
 
 /// What the server says about itself and us.
 #[derive(Debug, Clone)]
-pub struct Facts {
+pub(crate) struct Facts {
     /// Its family.
     pub dialect: Dialect,
     /// Its version.
@@ -37,7 +37,7 @@ pub struct Facts {
 
 impl Facts {
     /// Asks the server.
-    pub async fn read(connection: &mut Connection) -> Result<Facts, SourceError> {
+    pub(crate) async fn read(connection: &mut Connection) -> Result<Facts, SourceError> {
         let names = VARIABLES.map(|name| format!("'{name}'")).join(",");
         let rows = connection
             .rows(&format!(
@@ -121,7 +121,7 @@ fn quote_account(account: &str) -> String {
 }
 
 /// The first thing that prevents capture, or nothing. `server_id` is the one we shall use.
-pub fn judge(facts: &Facts, server_id: u32) -> Result<(), SourceError> {
+pub(crate) fn judge(facts: &Facts, server_id: u32) -> Result<(), SourceError> {
     judge_version(facts)?;
     judge_binlog(facts)?;
     judge_gtid(facts)?;

@@ -35,7 +35,7 @@ const SHOWN_KEY_LENGTH: usize = 200;
 
 /// Writes the records of one attempt.
 #[derive(Debug)]
-pub struct Publisher {
+pub(crate) struct Publisher {
     producer: Arc<Producer>,
     /// By route, then by partition.
     lanes: Vec<Vec<Lane>>,
@@ -74,7 +74,7 @@ struct Held {
 
 /// What a record is, besides key and value.
 #[derive(Debug, Clone, Copy)]
-pub struct Emission {
+pub(crate) struct Emission {
     /// The table's place in [`Routes::all`].
     pub route: usize,
     /// Its version.
@@ -86,7 +86,7 @@ pub struct Emission {
 impl Publisher {
     /// A publisher above the floors: for each route, for each of its partitions, the version of the
     /// newest record there.
-    pub fn new(
+    pub(crate) fn new(
         producer: Arc<Producer>,
         routes: &Routes,
         floors: Vec<Vec<Option<Version>>>,
@@ -124,13 +124,13 @@ impl Publisher {
     }
 
     /// Begins a source transaction, or the snapshot (without a GTID).
-    pub fn begin(&mut self, gtid: Option<&str>) {
+    pub(crate) fn begin(&mut self, gtid: Option<&str>) {
         self.abandon();
         self.gtid = gtid.map(str::to_owned);
     }
 
     /// Forgets what is held: the transaction is given up and will be read again.
-    pub fn abandon(&mut self) {
+    pub(crate) fn abandon(&mut self) {
         for (route, lane) in self.holding.drain(..) {
             self.lanes[route][lane].held = None;
         }
@@ -139,7 +139,7 @@ impl Publisher {
 
     /// Takes one record. `key` and `value` write into a buffer; no `value` is a tombstone, and
     /// neither is called for a record that the log already has.
-    pub async fn emit(
+    pub(crate) async fn emit(
         &mut self,
         what: Emission,
         key: impl FnOnce(&mut Vec<u8>),
@@ -183,7 +183,7 @@ impl Publisher {
     }
 
     /// Ends the transaction: the held record of each partition goes out as the last one.
-    pub async fn commit(&mut self) -> Result<(), SourceError> {
+    pub(crate) async fn commit(&mut self) -> Result<(), SourceError> {
         for at in 0..self.holding.len() {
             let place = self.holding[at];
             if let Some(held) = self.lanes[place.0][place.1].held.take() {
@@ -196,7 +196,7 @@ impl Publisher {
     }
 
     /// Ends the snapshot like [`Publisher::commit`], its very last row marked as such.
-    pub async fn commit_snapshot(&mut self) -> Result<(), SourceError> {
+    pub(crate) async fn commit_snapshot(&mut self) -> Result<(), SourceError> {
         if let Some((route, lane)) = self.newest
             && let Some(held) = &mut self.lanes[route][lane].held
         {
@@ -240,7 +240,7 @@ impl Publisher {
     }
 
     /// Puts a schema on the log, acknowledged, unless this attempt has already done so.
-    pub async fn publish_schema(&mut self, schema: &Schema) -> Result<SchemaId, SourceError> {
+    pub(crate) async fn publish_schema(&mut self, schema: &Schema) -> Result<SchemaId, SourceError> {
         let id = schema.id();
         if !self.known_schemas.contains(&id) {
             let delivery = self
@@ -260,7 +260,7 @@ impl Publisher {
     }
 
     /// Puts one record into an internal topic of one partition and waits until it is safe.
-    pub async fn put(&mut self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), SourceError> {
+    pub(crate) async fn put(&mut self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), SourceError> {
         deliver(
             self.producer
                 .send(topic, 0, Some(key), Some(value), &[])
@@ -270,17 +270,17 @@ impl Publisher {
     }
 
     /// Records sent so far.
-    pub fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
 
     /// Records not sent because the log already had them.
-    pub fn skipped(&self) -> u64 {
+    pub(crate) fn skipped(&self) -> u64 {
         self.skipped
     }
 
     /// The first version above everything in the topics' partitions.
-    pub fn newest_version(&self) -> Option<Version> {
+    pub(crate) fn newest_version(&self) -> Option<Version> {
         self.lanes
             .iter()
             .flatten()
@@ -289,13 +289,13 @@ impl Publisher {
     }
 
     /// Of the records sent, how many are acknowledged; a failed one is an error from then on.
-    pub fn acked(&self) -> Result<u64, SourceError> {
+    pub(crate) fn acked(&self) -> Result<u64, SourceError> {
         self.acks.check()?;
         Ok(self.acks.state.acked.load(Ordering::Acquire))
     }
 
     /// When the newest acknowledgement came, in milliseconds since 1970; none before the first.
-    pub fn last_ack_ms(&self) -> Option<u64> {
+    pub(crate) fn last_ack_ms(&self) -> Option<u64> {
         match self.acks.state.last_ack_ms.load(Ordering::Relaxed) {
             0 => None,
             at_ms => Some(at_ms),
@@ -303,7 +303,7 @@ impl Publisher {
     }
 
     /// Resolves at the next acknowledgement that catches up with everything sent, or at a failure.
-    pub async fn settled(&self) -> Result<(), SourceError> {
+    pub(crate) async fn settled(&self) -> Result<(), SourceError> {
         loop {
             let changed = self.acks.state.changed.notified();
             if self.acked()? >= self.sent {

@@ -16,7 +16,7 @@ const TOPIC_NAME_LENGTH_MAX: usize = 249;
 
 /// A captured table and its topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
+pub(crate) struct Route {
     /// The table.
     pub table: TableName,
     /// The topic its records go to.
@@ -25,14 +25,14 @@ pub struct Route {
 
 /// The captured tables of one source.
 #[derive(Debug, Clone)]
-pub struct Routes {
+pub(crate) struct Routes {
     routes: Vec<Route>,
     by_database: HashMap<String, HashMap<String, usize>>,
 }
 
 impl Routes {
     /// Names the topics; two tables whose names become one topic are refused.
-    pub fn plan(source: &str, tables: &[TableName]) -> Result<Routes, SourceError> {
+    pub(crate) fn plan(source: &str, tables: &[TableName]) -> Result<Routes, SourceError> {
         let mut routes: Vec<Route> = Vec::with_capacity(tables.len());
         let mut by_database: HashMap<String, HashMap<String, usize>> = HashMap::new();
         for table in tables {
@@ -72,12 +72,12 @@ impl Routes {
     }
 
     /// The place in [`Routes::all`] of a table, if it is captured.
-    pub fn find(&self, database: &str, table: &str) -> Option<usize> {
+    pub(crate) fn find(&self, database: &str, table: &str) -> Option<usize> {
         self.by_database.get(database)?.get(table).copied()
     }
 
     /// Every route, in the order of the configuration.
-    pub fn all(&self) -> &[Route] {
+    pub(crate) fn all(&self) -> &[Route] {
         &self.routes
     }
 }
@@ -99,7 +99,7 @@ impl Captured for Routes {
 }
 
 /// The partition of a key among `partitions`, as Kafka's Java client computes it.
-pub fn partition_of(key: &[u8], partitions: i32) -> i32 {
+pub(crate) fn partition_of(key: &[u8], partitions: i32) -> i32 {
     if partitions <= 1 {
         return 0;
     }

@@ -99,11 +99,11 @@ pub struct ShownError {
 
 /// The status of one source, shared between its task and the HTTP interface.
 #[derive(Debug)]
-pub struct SharedStatus(Mutex<SourceStatus>);
+pub(crate) struct SharedStatus(Mutex<SourceStatus>);
 
 impl SharedStatus {
     /// A source that has not begun.
-    pub fn new(name: &str) -> SharedStatus {
+    pub(crate) fn new(name: &str) -> SharedStatus {
         SharedStatus(Mutex::new(SourceStatus {
             name: name.to_owned(),
             state: State::Starting,
@@ -118,7 +118,7 @@ impl SharedStatus {
     }
 
     /// A copy of it.
-    pub fn get(&self) -> SourceStatus {
+    pub(crate) fn get(&self) -> SourceStatus {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -126,12 +126,12 @@ impl SharedStatus {
     }
 
     /// Changes it.
-    pub fn update(&self, change: impl FnOnce(&mut SourceStatus)) {
+    pub(crate) fn update(&self, change: impl FnOnce(&mut SourceStatus)) {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// Notes the state; one that works forgets the last error.
-    pub fn enter(&self, state: State) {
+    pub(crate) fn enter(&self, state: State) {
         self.update(|status| {
             status.state = state;
             status.next_attempt_ms = None;
@@ -145,7 +145,7 @@ impl SharedStatus {
     }
 
     /// Notes a failure and when the next attempt is.
-    pub fn fail(&self, problem: &Problem, now_ms: u64, pause: Duration) {
+    pub(crate) fn fail(&self, problem: &Problem, now_ms: u64, pause: Duration) {
         self.update(|status| {
             status.state = State::Failed;
             status.snapshot = None;
@@ -158,18 +158,18 @@ impl SharedStatus {
     }
 
     /// Notes what is stored on the log.
-    pub fn stored(&self, gtid: &Position, csn: Csn) {
+    pub(crate) fn stored(&self, gtid: &Position, csn: Csn) {
         self.update(|status| {
             status.position = Some(ShownPosition {
                 gtid: gtid.to_string(),
                 csn: csn.0,
-            })
+            });
         });
     }
 }
 
 /// The wall clock in milliseconds since 1970.
-pub fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, millis)

@@ -25,7 +25,7 @@ const ENTRIES_MAX: usize = 4096;
 
 /// The tables the stream has named so far.
 #[derive(Debug)]
-pub struct Tables {
+pub(crate) struct Tables {
     routes: Routes,
     endpoint: Endpoint,
     source: String,
@@ -47,7 +47,7 @@ struct Entry {
 
 /// What the rows of a table id are to us.
 #[derive(Debug)]
-pub enum Meaning {
+pub(crate) enum Meaning {
     /// Captured.
     Captured(Box<Captured>),
     /// Only counted.
@@ -56,7 +56,7 @@ pub enum Meaning {
 
 /// One version of a captured table.
 #[derive(Debug)]
-pub struct Captured {
+pub(crate) struct Captured {
     /// Its place among the routes.
     pub route: usize,
     /// How to read its rows.
@@ -69,7 +69,7 @@ pub struct Captured {
 
 impl Tables {
     /// Nothing seen yet. `keys` are the stored primary keys.
-    pub fn new(
+    pub(crate) fn new(
         routes: Routes,
         endpoint: Endpoint,
         source: &str,
@@ -88,29 +88,29 @@ impl Tables {
     }
 
     /// The captured tables.
-    pub fn routes(&self) -> &Routes {
+    pub(crate) fn routes(&self) -> &Routes {
         &self.routes
     }
 
     /// Forgets every table id: a new file or connection names them anew.
-    pub fn clear_ids(&mut self) {
+    pub(crate) fn clear_ids(&mut self) {
         self.entries.clear();
     }
 
     /// Forgets what was inspected of a table that a statement has changed.
-    pub fn forget(&mut self, database: &str, table: &str) {
+    pub(crate) fn forget(&mut self, database: &str, table: &str) {
         if let Some(route) = self.routes.find(database, table) {
             self.inspected.remove(&route);
         }
     }
 
     /// What a table id means.
-    pub fn get(&self, table_id: u64) -> Option<&Meaning> {
+    pub(crate) fn get(&self, table_id: u64) -> Option<&Meaning> {
         self.entries.get(&table_id).map(|entry| &entry.meaning)
     }
 
     /// Learns a table id; the schema of a new version is on the log before this returns.
-    pub async fn learn(
+    pub(crate) async fn learn(
         &mut self,
         map: &TableMap<'_>,
         publisher: &mut Publisher,

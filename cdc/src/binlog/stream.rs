@@ -8,6 +8,7 @@
 //! library (it has some on malformed packets) ends the task, which is a lost connection like any
 //! other. Nothing here decodes; [`Frame::parts`] lends the bytes.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -191,7 +192,7 @@ fn sids(set: &MysqlGtidSet) -> Result<Vec<Sid<'static>>, SourceError> {
             text.push_str(&source.tag);
         }
         for interval in intervals {
-            text.push_str(&format!(":{}-{}", interval.first, interval.last));
+            write!(text, ":{}-{}", interval.first, interval.last).expect("a String takes all text");
         }
         text.parse::<Sid<'static>>().map_err(|error| {
             SourceError::definite(

@@ -19,7 +19,7 @@ const NET_WRITE_SECONDS: u32 = 3600;
 
 /// Where a snapshot stands in the binlog.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Place {
+pub(crate) struct Place {
     /// The transactions whose effects the rows hold (MySQL without a lock: at least these).
     pub gtid: Position,
     /// The server's clock at that moment, in milliseconds since 1970.
@@ -27,7 +27,7 @@ pub struct Place {
 }
 
 /// Prepares the session and opens the transaction; the connection stays in it.
-pub async fn open(connection: &mut Connection) -> Result<Place, SourceError> {
+pub(crate) async fn open(connection: &mut Connection) -> Result<Place, SourceError> {
     connection.execute(SESSION).await?;
     connection.execute(&format!("SET SESSION net_write_timeout = {NET_WRITE_SECONDS}, wait_timeout = {NET_WRITE_SECONDS}")).await?;
     let no_limit = match connection.dialect {
@@ -137,13 +137,13 @@ fn no_place(reason: &str) -> SourceError {
 }
 
 /// Ends the transaction and with it the metadata locks on the tables read.
-pub async fn close(connection: &mut Connection) -> Result<(), SourceError> {
+pub(crate) async fn close(connection: &mut Connection) -> Result<(), SourceError> {
     connection.execute("COMMIT").await
 }
 
 /// Whether `position` can still be continued from: the server must know all of it, and must still
 /// have everything after it.
-pub async fn check_resumable(
+pub(crate) async fn check_resumable(
     connection: &mut Connection,
     position: &Position,
 ) -> Result<(), SourceError> {
@@ -185,7 +185,7 @@ pub async fn check_resumable(
 }
 
 /// The SELECT of all rows of a table.
-pub fn select_all(database: &str, table: &str, columns: &[String]) -> String {
+pub(crate) fn select_all(database: &str, table: &str, columns: &[String]) -> String {
     format!(
         "SELECT {} FROM {}.{}",
         columns.join(", "),

@@ -10,5 +10,5 @@
 //! position's CSN and an index above every one already in the topics: within a partition (CSN,
 //! index) strictly increases over all attempts, and every streamed change is above them all.
 
-pub mod handover;
-pub mod read;
+pub(crate) mod handover;
+pub(crate) mod read;

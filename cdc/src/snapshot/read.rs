@@ -4,7 +4,7 @@ use headrace_clients::change::{Op, SchemaId, Version};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::TableName;
-use crate::connection::{Connection, SelectError};
+use crate::connection::{Connection, TABLE_ALTERED};
 use crate::envelope::{Names, Origin, Shape};
 use crate::error::SourceError;
 use crate::metrics::SourceMetrics;
@@ -23,7 +23,7 @@ const SHOWN_EVERY_ROWS: u64 = 1000;
 
 /// One run over all tables.
 #[derive(Debug)]
-pub struct SnapshotReader<'a> {
+pub(crate) struct SnapshotReader<'a> {
     /// In the snapshot's transaction.
     pub connection: &'a mut Connection,
     /// Where the rows go.
@@ -42,19 +42,12 @@ pub struct SnapshotReader<'a> {
     pub stop: &'a CancellationToken,
 }
 
-/// How the reading of one table ended.
-enum Ending {
-    Complete,
-    /// Its definition changed: read it again in a new transaction.
-    Changed,
-}
-
 impl SnapshotReader<'_> {
     /// Reads all tables; the last row of all is marked. The rows are sent, not yet acknowledged.
-    pub async fn run(&mut self, tables: &[TableName]) -> Result<(), SourceError> {
+    pub(crate) async fn run(&mut self, tables: &[TableName]) -> Result<(), SourceError> {
         self.publisher.begin(None);
         for (at, name) in tables.iter().enumerate() {
-            self.show(tables, at, 0);
+            show(self.status, tables, at, 0);
             self.table(tables, at, name).await?;
         }
         self.publisher.commit_snapshot().await
@@ -67,8 +60,12 @@ impl SnapshotReader<'_> {
         name: &TableName,
     ) -> Result<(), SourceError> {
         for _ in 0..TRIES_MAX {
-            if let Ending::Complete = self.read(tables, at, name).await? {
-                return Ok(());
+            match self.read(tables, at, name).await {
+                Err(error)
+                    if error
+                        .problem()
+                        .is_some_and(|problem| problem.code == TABLE_ALTERED) => {}
+                other => return other,
             }
             tracing::info!(table = %name, "the table was altered during its snapshot; it is read again");
             handover::close(self.connection).await?;
@@ -86,24 +83,27 @@ impl SnapshotReader<'_> {
         tables: &[TableName],
         at: usize,
         name: &TableName,
-    ) -> Result<Ending, SourceError> {
+    ) -> Result<(), SourceError> {
         let table = inspect(self.connection, name).await?;
         let schema = schema_of(&table);
-        let shape = Shape::new(
-            Names {
-                connector: self.connection.dialect.connector(),
-                source: self.source,
-                database: &name.database,
-                table: &name.table,
-            },
-            &schema,
-        );
+        let names = Names {
+            connector: self.connection.dialect.connector(),
+            source: self.source,
+            database: &name.database,
+            table: &name.table,
+        };
+        let shape = Shape::new(names, &schema);
         let schema = self.publisher.publish_schema(&schema).await?;
-        let ending = self.rows(tables, at, &table, &shape, schema).await?;
-        if matches!(ending, Ending::Complete) && inspect(self.connection, name).await? != table {
-            return Ok(Ending::Changed);
+        self.rows(tables, at, &table, &shape, schema).await?;
+        if inspect(self.connection, name).await? != table {
+            let what = format!("the columns of table {name} changed while it was read");
+            return Err(SourceError::transient(
+                TABLE_ALTERED,
+                what,
+                "it is read again",
+            ));
         }
-        Ok(ending)
+        Ok(())
     }
 
     async fn rows(
@@ -113,7 +113,7 @@ impl SnapshotReader<'_> {
         table: &TableDef,
         shape: &Shape,
         schema: SchemaId,
-    ) -> Result<Ending, SourceError> {
+    ) -> Result<(), SourceError> {
         let columns: Vec<String> = table.columns.iter().map(select_expression).collect();
         let sql = handover::select_all(&table.database, &table.table, &columns);
         let SnapshotReader {
@@ -126,11 +126,7 @@ impl SnapshotReader<'_> {
             stop,
             ..
         } = self;
-        let mut select = match connection.select(&sql).await {
-            Ok(select) => select,
-            Err(SelectError::DefinitionChanged) => return Ok(Ending::Changed),
-            Err(SelectError::Source(error)) => return Err(error),
-        };
+        let mut select = connection.select(&sql).await?;
         let mut origin = Origin {
             ts_ms: *ts_ms,
             snapshot: "true",
@@ -141,13 +137,7 @@ impl SnapshotReader<'_> {
             row: 0,
             written_ms: now_ms(),
         };
-        loop {
-            let texts = match select.next().await {
-                Ok(Some(texts)) => texts,
-                Ok(None) => return Ok(Ending::Complete),
-                Err(SelectError::DefinitionChanged) => return Ok(Ending::Changed),
-                Err(SelectError::Source(error)) => return Err(error),
-            };
+        while let Some(texts) = select.next().await? {
             if stop.is_cancelled() {
                 return Err(SourceError::Stopped);
             }
@@ -162,22 +152,20 @@ impl SnapshotReader<'_> {
                     what,
                     |key| shape.write_key(&row, key),
                     Some(|value: &mut Vec<u8>| {
-                        shape.write_envelope(Op::Read, None, Some(&row), &origin, value)
+                        shape.write_envelope(Op::Read, None, Some(&row), &origin, value);
                     }),
                 )
                 .await?;
             next.index += 1;
             origin.row += 1;
             metrics.rows.inc();
-            if origin.row % SHOWN_EVERY_ROWS == 0 {
+            if origin.row.is_multiple_of(SHOWN_EVERY_ROWS) {
                 origin.written_ms = now_ms();
                 show(status, tables, route, SHOWN_EVERY_ROWS);
             }
         }
-    }
-
-    fn show(&self, tables: &[TableName], at: usize, rows: u64) {
-        show(self.status, tables, at, rows);
+        show(status, tables, route, origin.row % SHOWN_EVERY_ROWS);
+        Ok(())
     }
 }
 
