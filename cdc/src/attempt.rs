@@ -352,14 +352,11 @@ impl Run<'_> {
 
     fn show(&self, counts: &mut Counts) {
         let metrics = &self.source.metrics;
-        let lag_ms = counts
-            .committed_ms
-            .map_or(0, |committed| now_ms().saturating_sub(committed));
         metrics.rows.inc_by(counts.rows);
         metrics.transactions.inc_by(counts.transactions);
-        metrics
-            .lag_milliseconds
-            .set(i64::try_from(lag_ms).unwrap_or(i64::MAX));
+        if let Some(lag_ms) = counts.lag_ms {
+            metrics.lag_milliseconds.set(i64::try_from(lag_ms).unwrap_or(i64::MAX));
+        }
         let skipped = self.publisher.skipped();
         metrics
             .skipped
@@ -367,10 +364,9 @@ impl Run<'_> {
         let published_at_ms = self.publisher.last_ack_ms();
         self.source.status.update(|status| {
             status.rows += counts.rows;
-            status.lag_ms = Some(lag_ms);
+            status.lag_ms = counts.lag_ms.or(status.lag_ms);
             status.published_at_ms = published_at_ms.or(status.published_at_ms);
         });
-        counts.rows = 0;
-        counts.transactions = 0;
+        *counts = Counts::default();
     }
 }

@@ -46,9 +46,9 @@ pub(crate) struct Counts {
     pub rows: u64,
     /// Transactions ended.
     pub transactions: u64,
-    /// When the last one was committed on the server, in milliseconds since 1970; none once the
-    /// server says that there is nothing more.
-    pub committed_ms: Option<u64>,
+    /// From the commit of the last one to its capture, in milliseconds; 0 when the server says that
+    /// there is nothing more, none when there was neither.
+    pub(crate) lag_ms: Option<u64>,
 }
 
 /// Where the event at hand begins in the binlog.
@@ -151,7 +151,7 @@ impl Capture {
                 "XA transactions are not captured yet",
             )),
             Event::Heartbeat => {
-                self.counts.committed_ms = None;
+                self.counts.lag_ms = Some(0);
                 Ok(false)
             }
             Event::GtidList(_)
@@ -363,7 +363,7 @@ impl Capture {
                 )
             })?;
         self.counts.transactions += 1;
-        self.counts.committed_ms = Some(open.ts_ms);
+        self.counts.lag_ms = Some(now_ms().saturating_sub(open.ts_ms));
         Ok(())
     }
 

@@ -1,12 +1,16 @@
 //! The source's side of the log besides its records: which topics there must be, what they already
 //! hold, and where the source stood.
 
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use headrace_clients::change::{POSITIONS_TOPIC, RECORD_BYTES_MAX, SCHEMAS_TOPIC, Version};
 use headrace_clients::{Admin, ClientConfig, last_record, read_to_end};
 
 use crate::error::SourceError;
 use crate::position::StoredPosition;
 use crate::route::Routes;
+
+/// Partitions asked for their last record at a time: each costs a connection.
+const FLOORS_AT_ONCE: usize = 16;
 
 /// Makes sure that the internal topics exist.
 pub(crate) async fn prepare_internal_topics(admin: &Admin) -> Result<(), SourceError> {
@@ -58,9 +62,9 @@ pub(crate) async fn prepare_topics(
         ("retention.bytes", "-1"),
         ("max.message.bytes", size.as_str()),
     ];
-    let mut floors = Vec::with_capacity(routes.all().len());
-    for route in routes.all() {
-        let topic = &route.topic;
+    let mut places = Vec::new();
+    for (at, route) in routes.all().iter().enumerate() {
+        let topic = route.topic.as_str();
         let failed = |error: &dyn std::fmt::Display| {
             SourceError::log(&format!("cannot prepare topic {topic}"), error)
         };
@@ -71,13 +75,18 @@ pub(crate) async fn prepare_topics(
         let found = admin
             .describe_topic(topic)
             .await
-            .map_err(|error| failed(&error))?
-            .partitions;
-        let mut topic_floors = Vec::new();
-        for partition in 0..found {
-            topic_floors.push(floor(client, topic, partition).await?);
-        }
-        floors.push(topic_floors);
+            .map_err(|error| failed(&error))?;
+        places.extend((0..found.partitions).map(|partition| (at, topic.to_owned(), partition)));
+    }
+    let asked = stream::iter(places).map(|(at, topic, partition)| async move {
+        floor(client, &topic, partition)
+            .await
+            .map(|version| (at, version))
+    });
+    let versions: Vec<_> = asked.buffered(FLOORS_AT_ONCE).try_collect().await?;
+    let mut floors = vec![Vec::new(); routes.all().len()];
+    for (at, version) in versions {
+        floors[at].push(version);
     }
     Ok(floors)
 }
