@@ -520,3 +520,7 @@ impl<'de> Deserialize<'de> for Position {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "gtid_tests.rs"]
+mod tests;

@@ -6,8 +6,8 @@
 //! ```
 //! - An event of a type not known here passes only with the ignorable flag; it is never skipped
 //!   otherwise.
-//! - The decoder holds three facts between events: whether checksums are on (format description),
-//!   how many bytes of a compressed transaction are still to come, and nothing else.
+//! - The decoder holds three facts between events: whether checksums are on and which server writes
+//!   (format description), and how many bytes of a compressed transaction are still to come.
 //!
 //! Source: MySQL's Log_event_header and Log_event_type class reference; MariaDB's "Replication
 //! Protocol" pages for types 160 and up.
@@ -153,6 +153,8 @@ pub struct EventParts<'a> {
 pub struct EventDecoder {
     /// Whether events end in a CRC-32; set by each format description.
     checksums: bool,
+    /// Whether MariaDB writes the events; set by each format description.
+    mariadb: bool,
     /// Bytes of inner events still to come; set by [`EventDecoder::decode_parts`] on a payload.
     payload_left: u64,
 }
@@ -174,15 +176,17 @@ impl EventDecoder {
         if header.kind == kind::FORMAT_DESCRIPTION {
             let (rest, checksum) = split_checksum(&header, body)?;
             let (algorithm, fields) = rest.split_last().ok_or_else(|| malformed("too short"))?;
-            self.checksums = checksum_algorithm(&header, *algorithm)?;
             verify_checksum(&header, &[rest], checksum)?;
+            self.checksums = checksum_algorithm(&header, *algorithm)?;
             body = fields;
         } else if self.checksums {
             let (rest, checksum) = split_checksum(&header, body)?;
             verify_checksum(&header, &[rest], checksum)?;
             body = rest;
         }
-        Ok((header, self.decode_body(&header, body)?))
+        let event = self.decode_body(&header, body)?;
+        self.note_server(&event);
+        Ok((header, event))
     }
 
     /// Decodes one event of an expanded payload ([`inner_events`]): it has no checksum.
@@ -215,13 +219,14 @@ impl EventDecoder {
             return self.decode_body(header, parts.body);
         }
         if header.kind == kind::FORMAT_DESCRIPTION {
-            self.checksums = checksum_algorithm(header, parts.checksum_algorithm)?;
             let algorithm = [parts.checksum_algorithm];
             verify_checksum(header, &[parts.body, &algorithm], parts.checksum)?;
+            self.checksums = checksum_algorithm(header, parts.checksum_algorithm)?;
         } else if self.checksums {
             verify_checksum(header, &[parts.body], parts.checksum)?;
         }
         let event = self.decode_body(header, parts.body)?;
+        self.note_server(&event);
         if let Event::TransactionPayload(payload) = &event {
             self.payload_left = payload.uncompressed_bytes();
         }
@@ -231,6 +236,12 @@ impl EventDecoder {
     /// Whether inner events of a compressed transaction are still to come.
     pub fn inside_payload(&self) -> bool {
         self.payload_left > 0
+    }
+
+    fn note_server(&mut self, event: &Event<'_>) {
+        if let Event::FormatDescription(format) = event {
+            self.mariadb = format.server_version.contains("MariaDB");
+        }
     }
 
     fn count_inner(&mut self, header: &EventHeader) -> Result<(), DecodeError> {
@@ -260,7 +271,7 @@ impl EventDecoder {
                 parse_format_description(body, self.checksums).map(Event::FormatDescription)
             }
             kind::XID => Cursor::new(body).u64().map(Event::Xid),
-            kind::TABLE_MAP => table_map::parse(body).map(Event::TableMap),
+            kind::TABLE_MAP => table_map::parse(body, self.mariadb).map(Event::TableMap),
             23..=25 | 30..=32 => rows::parse(header.kind, body).map(Event::Rows),
             kind::HEARTBEAT | kind::HEARTBEAT_V2 => Some(Event::Heartbeat),
             // The length byte of 29 holds only a part of long statements: the rest is the text.

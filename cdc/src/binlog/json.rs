@@ -29,7 +29,7 @@ const GROWTH_MAX: usize = 8;
 
 /// The document's text; `None` if the bytes are no document. No bytes at all are JSON's null, which
 /// the server stores for a NULL forced into a NOT NULL column.
-pub(crate) fn to_text(document: &[u8]) -> Option<String> {
+pub fn to_text(document: &[u8]) -> Option<String> {
     if document.is_empty() {
         return Some("null".to_owned());
     }
@@ -160,12 +160,7 @@ impl Writer {
                 return Some(());
             }
             _ => {
-                write!(
-                    self.out,
-                    "\"base64:type{field_kind}:{}\"",
-                    STANDARD.encode(bytes)
-                )
-                .ok()?;
+                self.base64(field_kind, bytes);
                 return Some(());
             }
         };

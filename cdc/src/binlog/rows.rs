@@ -196,9 +196,7 @@ impl Plan {
                 .and_then(|table| table.columns.iter().find(|known| known.name == column.name));
             if let Some(known) = known {
                 column.default.clone_from(&known.default);
-                let hidden =
-                    matches!(column.ty, ColumnType::Binary { .. }) || stored.is_old_temporal();
-                if hidden && matches!(known.ty, ColumnType::Unsupported(_)) {
+                if matches!(known.ty, ColumnType::Unsupported(_)) {
                     column.ty = known.ty.clone();
                 }
             }

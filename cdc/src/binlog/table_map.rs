@@ -24,6 +24,8 @@ pub struct TableMap<'a> {
     pub table: &'a str,
     /// Everything after the table's name; equal bytes describe equal columns.
     pub columns: &'a [u8],
+    /// Whether MariaDB wrote it: the two servers count different types as text.
+    mariadb: bool,
 }
 
 /// How a table's columns lie in a row image: enough to count rows, not to read them.
@@ -40,7 +42,7 @@ impl Layout {
 }
 
 /// Reads type 19.
-pub(crate) fn parse(body: &[u8]) -> Option<TableMap<'_>> {
+pub(crate) fn parse(body: &[u8], mariadb: bool) -> Option<TableMap<'_>> {
     let mut cursor = Cursor::new(body);
     let table_id = cursor.uint(6)?;
     let _flags = cursor.u16()?;
@@ -51,6 +53,7 @@ pub(crate) fn parse(body: &[u8]) -> Option<TableMap<'_>> {
         database,
         table,
         columns: cursor.rest(),
+        mariadb,
     })
 }
 
@@ -73,7 +76,7 @@ impl TableMap<'_> {
     /// is not captured is [`ColumnType::Unsupported`].
     pub fn table_def(&self) -> Result<TableDef, DecodeError> {
         let fields = self.fields()?;
-        let metadata = Metadata::read(fields.metadata, &fields.stored)
+        let metadata = Metadata::read(fields.metadata, &fields.stored, self.mariadb)
             .ok_or_else(|| self.malformed("its optional metadata does not fit its columns"))?;
         let (Some(names), Some(unsigned)) = (&metadata.names, &metadata.unsigned) else {
             return Err(self.missing("the columns' names"));
@@ -177,7 +180,12 @@ mod field {
 impl<'a> Metadata<'a> {
     /// Fields that no value depends on (geometry subtypes, visibility, dimensions) and unknown ones
     /// are passed over: each tells its length.
-    fn read(bytes: &'a [u8], stored: &[Stored]) -> Option<Metadata<'a>> {
+    fn read(bytes: &'a [u8], stored: &[Stored], mariadb: bool) -> Option<Metadata<'a>> {
+        let has_collation = if mariadb {
+            Stored::has_collation_in_mariadb
+        } else {
+            Stored::has_collation_in_mysql
+        };
         let count = stored.len();
         let mut metadata = Metadata {
             collations: vec![None; count],
@@ -192,10 +200,10 @@ impl<'a> Metadata<'a> {
             match field {
                 field::SIGNEDNESS => metadata.unsigned = Some(read_signs(value, stored)?),
                 field::DEFAULT_CHARSET => {
-                    read_default_charset(value, stored, Stored::is_text, &mut metadata.collations)?;
+                    read_default_charset(value, stored, has_collation, &mut metadata.collations)?;
                 }
                 field::COLUMN_CHARSET => {
-                    read_charsets(value, stored, Stored::is_text, &mut metadata.collations)?;
+                    read_charsets(value, stored, has_collation, &mut metadata.collations)?;
                 }
                 field::CHOICE_DEFAULT_CHARSET => {
                     let target = &mut metadata.choice_collations;

@@ -63,6 +63,9 @@ pub(crate) enum Stored {
     },
 }
 
+/// MySQL's vectors.
+const VECTOR: &str = "VECTOR";
+
 impl Stored {
     /// Reads a type byte's details; `None` for an unknown type or impossible details.
     pub(crate) fn read(kind: u8, details: &mut Cursor<'_>) -> Option<Stored> {
@@ -121,7 +124,7 @@ impl Stored {
             }
             242 => Stored::Opaque {
                 length_bytes: length_bytes(details)?,
-                name: "VECTOR",
+                name: VECTOR,
             },
             245 => Stored::Json {
                 length_bytes: length_bytes(details)?,
@@ -200,19 +203,21 @@ impl Stored {
         )
     }
 
-    /// Whether the column character sets name it.
+    /// Whether MySQL's column character sets name it.
+    pub(crate) fn has_collation_in_mysql(&self) -> bool {
+        self.is_text() || matches!(self, Stored::Opaque { name: VECTOR, .. })
+    }
+
+    /// Whether MariaDB's column character sets name it.
+    pub(crate) fn has_collation_in_mariadb(&self) -> bool {
+        self.is_text() || matches!(self, Stored::Opaque { .. })
+    }
+
+    /// CHAR, VARCHAR, TEXT and their binary forms.
     pub(crate) fn is_text(&self) -> bool {
         matches!(
             self,
             Stored::Char { .. } | Stored::VarChar { .. } | Stored::Blob { .. }
-        )
-    }
-
-    /// Whether it is one of the temporal forms before MySQL 5.6.
-    pub(crate) fn is_old_temporal(&self) -> bool {
-        matches!(
-            self,
-            Stored::OldTime | Stored::OldDateTime | Stored::OldTimestamp
         )
     }
 

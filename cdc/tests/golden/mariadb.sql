@@ -1,0 +1,21 @@
+-- What only MariaDB has: JSON as text, savepoints, types that are refused by name, compressed events.
+USE g;
+CREATE TABLE json (id INT PRIMARY KEY, j JSON);
+INSERT INTO json VALUES (1, '{"a":  1}'), (2, NULL);
+BEGIN;
+INSERT INTO plain VALUES (10);
+SAVEPOINT a;
+INSERT INTO plain VALUES (11);
+ROLLBACK TO a;
+COMMIT;
+CREATE TABLE shapes (id INT PRIMARY KEY, g GEOMETRY, p POINT, c VARCHAR(9) CHARACTER SET latin2, cc VARCHAR(99) COMPRESSED, tc TEXT COMPRESSED, u INT UNSIGNED, t TEXT, e ENUM('a') CHARACTER SET utf16);
+INSERT INTO shapes VALUES (1, ST_GeomFromText('POINT(1 2)'), ST_GeomFromText('POINT(3 4)'), 'x', 'compressed', 'compressed', 4000000000, 'text', 'a');
+CREATE TABLE ids (id INT PRIMARY KEY, u UUID, i4 INET4, i6 INET6);
+INSERT INTO ids VALUES (1, '123e4567-e89b-12d3-a456-426655440000', '1.2.3.4', '::1'), (2, '6ba7b810-9dad-11d1-80b4-00c04fd43000', '1.2.3.0', '2001:db8::');
+SET GLOBAL mysql56_temporal_format = OFF;
+CREATE TABLE old_times (id INT PRIMARY KEY, t TIME, n DATETIME, s TIMESTAMP NULL, n3 DATETIME(3));
+SET GLOBAL mysql56_temporal_format = ON;
+INSERT INTO old_times VALUES (1, '-12:34:56', '2026-01-02 03:04:05', '2026-01-02 03:04:05', '2026-01-02 03:04:05.678');
+CREATE TABLE old_times0 LIKE old_times;
+ALTER TABLE old_times0 DROP COLUMN n3;
+INSERT INTO old_times0 SELECT id, t, n, s FROM old_times;
