@@ -355,7 +355,9 @@ impl Run<'_> {
         metrics.rows.inc_by(counts.rows);
         metrics.transactions.inc_by(counts.transactions);
         if let Some(lag_ms) = counts.lag_ms {
-            metrics.lag_milliseconds.set(i64::try_from(lag_ms).unwrap_or(i64::MAX));
+            metrics
+                .lag_milliseconds
+                .set(i64::try_from(lag_ms).unwrap_or(i64::MAX));
         }
         let skipped = self.publisher.skipped();
         metrics

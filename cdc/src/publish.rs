@@ -240,7 +240,10 @@ impl Publisher {
     }
 
     /// Puts a schema on the log, acknowledged, unless this attempt has already done so.
-    pub(crate) async fn publish_schema(&mut self, schema: &Schema) -> Result<SchemaId, SourceError> {
+    pub(crate) async fn publish_schema(
+        &mut self,
+        schema: &Schema,
+    ) -> Result<SchemaId, SourceError> {
         let id = schema.id();
         if !self.known_schemas.contains(&id) {
             let delivery = self
@@ -260,7 +263,12 @@ impl Publisher {
     }
 
     /// Puts one record into an internal topic of one partition and waits until it is safe.
-    pub(crate) async fn put(&mut self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), SourceError> {
+    pub(crate) async fn put(
+        &mut self,
+        topic: &str,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), SourceError> {
         deliver(
             self.producer
                 .send(topic, 0, Some(key), Some(value), &[])

@@ -100,7 +100,7 @@ impl Stored {
             16 => {
                 let (bits, bytes) = (details.u8()?, details.u8()?);
                 let bits = bytes.checked_mul(8)?.checked_add(bits)?;
-                (bits >= 1 && bits <= 64).then_some(Stored::Bit { bits })?
+                (1..=64).contains(&bits).then_some(Stored::Bit { bits })?
             }
             17 => Stored::Timestamp {
                 fraction: fraction(details)?,
@@ -110,21 +110,6 @@ impl Stored {
             },
             19 => Stored::Time {
                 fraction: fraction(details)?,
-            },
-            140 => Stored::Opaque {
-                length_bytes: length_bytes(details)?,
-                name: "TEXT or BLOB COMPRESSED",
-            },
-            141 => {
-                let length_bytes = if details.u16()? > 255 { 2 } else { 1 };
-                Stored::Opaque {
-                    length_bytes,
-                    name: "VARCHAR or VARBINARY COMPRESSED",
-                }
-            }
-            242 => Stored::Opaque {
-                length_bytes: length_bytes(details)?,
-                name: VECTOR,
             },
             245 => Stored::Json {
                 length_bytes: length_bytes(details)?,
@@ -138,12 +123,25 @@ impl Stored {
                 length_bytes: length_bytes(details)?,
             },
             247 | 248 | 254 => Stored::read_string(kind, details)?,
-            255 => Stored::Opaque {
-                length_bytes: length_bytes(details)?,
-                name: "GEOMETRY",
-            },
-            _ => return None,
+            _ => Stored::read_opaque(kind, details)?,
         })
+    }
+
+    /// Types whose values are not read: only their length is known.
+    fn read_opaque(kind: u8, details: &mut Cursor<'_>) -> Option<Stored> {
+        let (length_bytes, name) = match kind {
+            140 => (details.u8()?, "TEXT or BLOB COMPRESSED"),
+            141 => (
+                if details.u16()? > 255 { 2 } else { 1 },
+                "VARCHAR or VARBINARY COMPRESSED",
+            ),
+            242 => (details.u8()?, VECTOR),
+            255 => (details.u8()?, "GEOMETRY"),
+            _ => return None,
+        };
+        (1..=4)
+            .contains(&length_bytes)
+            .then_some(Stored::Opaque { length_bytes, name })
     }
 
     /// CHAR, BINARY, ENUM and SET share a type; the details' first byte tells them apart, and lends
