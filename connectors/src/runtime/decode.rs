@@ -116,12 +116,10 @@ impl Decoder {
         let newest = self.newest.as_ref().unwrap_or(&schema);
         let view = self.context.definition.bind(&schema, newest)?;
         self.bound.insert(headers.schema, view);
-        match newer {
-            true if sink.prepare(&schema, Some(headers.version)).await? == Prepared::Emptied => {
-                Err(Stop::Emptied)
-            }
-            _ => Ok(()),
+        if newer && sink.prepare(&schema, Some(headers.version)).await? == Prepared::Emptied {
+            return Err(Stop::Emptied);
         }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use headrace_clients::Reader;
 use tokio::time::Instant;
 
 use super::batch::{Batch, Batcher};
-use super::decode::Decoder;
+use super::decode::{Decoded, Decoder};
 use super::task::{Stop, Task};
 use crate::sink::{Applied, Call, Epoch, Offset, Sink, SinkError, Target, Watermark};
 
@@ -85,10 +85,11 @@ impl<'a, T: Target> Follower<'a, T> {
             }
             for record in records {
                 match self.decoder.decode(&record, &mut self.sink).await {
-                    Ok(decoded) => {
-                        self.batcher
-                            .push(decoded.operation, decoded.size_bytes, decoded.last)
-                    }
+                    Ok(Decoded {
+                        operation,
+                        size_bytes,
+                        last,
+                    }) => self.batcher.push(operation, size_bytes, last),
                     Err(stop) => return self.finish_before(stop).await,
                 }
             }
