@@ -18,7 +18,7 @@ use crate::value::Place;
 use crate::view::Field;
 
 /// A private server on a free port, stopped when dropped.
-struct Server {
+pub(crate) struct Server {
     process: Child,
     port: u16,
     dir: TempDir,
@@ -66,7 +66,7 @@ fn spawn(port: u16, dir: &TempDir) -> Child {
 }
 
 impl Server {
-    async fn start() -> Server {
+    pub(crate) async fn start() -> Server {
         let dir = TempDir::new().unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
@@ -83,11 +83,17 @@ impl Server {
     }
 
     /// Starts again with nothing in memory.
-    async fn restart(&mut self) {
+    pub(crate) async fn restart(&mut self) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         self.process = spawn(self.port, &self.dir);
         self.ready().await;
+    }
+
+    /// Ends it for good.
+    pub(crate) fn stop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
     }
 
     async fn ready(&self) {
@@ -104,11 +110,11 @@ impl Server {
         }
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    async fn query<T: redis::FromRedisValue>(&self, words: &[&[u8]]) -> T {
+    pub(crate) async fn query<T: redis::FromRedisValue>(&self, words: &[&[u8]]) -> T {
         let client = redis::Client::open(self.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut cmd = redis::Cmd::new();
@@ -118,7 +124,7 @@ impl Server {
         cmd.query_async(&mut connection).await.unwrap()
     }
 
-    async fn keys(&self) -> Vec<Vec<u8>> {
+    pub(crate) async fn keys(&self) -> Vec<Vec<u8>> {
         self.query(&[b"KEYS", b"*"]).await
     }
 }
