@@ -55,7 +55,7 @@ impl World {
         let mut world = World {
             cluster,
             producer,
-            server: Server::start().await,
+            server: Server::start(),
             dir: TempDir::new().unwrap(),
             schema: Schema {
                 columns: Vec::new(),
@@ -317,7 +317,7 @@ async fn a_flushed_or_restarted_redis_heals_while_idle() {
         world.cached().await == "1=fox 2=dog "
     })
     .await;
-    world.server.restart().await;
+    world.server.restart();
     until("the restart heals", || async {
         world.cached().await == "1=fox 2=dog "
     })
