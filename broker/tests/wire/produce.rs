@@ -269,3 +269,22 @@ async fn a_transactional_id_is_an_invalid_request() {
     assert_eq!(refused.error_code, ErrorCode::INVALID_REQUEST);
     assert_eq!((refused.producer_id, refused.producer_epoch), (-1, -1));
 }
+
+#[tokio::test]
+async fn a_timeout_of_zero_does_not_bound_acks_1() {
+    let (_server, mut client) = one_topic(&[]).await;
+    let mut request = produce_request("t", 1, batch(&["x"]));
+    request.timeout_ms = 0;
+    let answer = only(client.call(PRODUCE, &request).await);
+    assert_eq!(
+        (answer.error_code, answer.base_offset),
+        (ErrorCode::NONE, 0)
+    );
+    request.acks = -1;
+    let answer = only(client.call(PRODUCE, &request).await);
+    let late = ErrorCode::REQUEST_TIMED_OUT;
+    assert!(
+        answer.error_code == late || answer.base_offset == 1,
+        "{answer:?}"
+    );
+}
