@@ -3,7 +3,6 @@
 //! Labels: `api` is the name of a Kafka API. Gauges of partitions are read when they are asked for, so that
 //! the write path does not keep them.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -16,7 +15,6 @@ use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry as Metric, Unit};
 
-use crate::api::SERVED;
 use crate::partition::Registry;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -28,8 +26,6 @@ struct Api {
 #[derive(Debug)]
 pub struct Metrics {
     requests: Family<Api, Counter>,
-    /// The same counters, found without making a label for each request.
-    by_api: HashMap<ApiKey, Counter>,
     received: Counter,
     sent: Counter,
     /// Open connections; the listener counts.
@@ -46,14 +42,8 @@ impl Default for Metrics {
     fn default() -> Self {
         // 100 microseconds to 13 seconds: from one sync to the longest wait of a usual fetch
         let latency = || Histogram::new(exponential_buckets(0.0001, 2.0, 18));
-        let requests = Family::<Api, Counter>::default();
-        let counter = |key: &ApiKey| {
-            let api = format!("{key:?}");
-            (*key, requests.get_or_create(&Api { api }).clone())
-        };
         Metrics {
-            by_api: SERVED.iter().map(counter).collect(),
-            requests,
+            requests: Family::default(),
             received: Counter::default(),
             sent: Counter::default(),
             connections: Gauge::default(),
@@ -68,9 +58,8 @@ impl Default for Metrics {
 impl Metrics {
     /// A request was read.
     pub(crate) fn received(&self, api: ApiKey, bytes: usize) {
-        if let Some(counter) = self.by_api.get(&api) {
-            counter.inc();
-        }
+        let api = format!("{api:?}");
+        self.requests.get_or_create(&Api { api }).inc();
         self.received.inc_by(u64::try_from(bytes).unwrap_or(0));
     }
 

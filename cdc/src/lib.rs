@@ -10,7 +10,6 @@
 //! `position`, `envelope`, `route`, `precheck`) is pure; `connection`, `binlog::stream`, `publish`,
 //! `attempt` and `pipeline` carry.
 
-mod acks;
 mod attempt;
 pub mod binlog;
 mod capture;
@@ -21,7 +20,6 @@ mod envelope;
 mod error;
 pub mod gtid;
 mod http;
-mod lanes;
 mod log;
 mod metrics;
 mod pipeline;

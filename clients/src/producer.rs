@@ -170,7 +170,9 @@ impl Producer {
             .set("queue.buffering.max.messages", "0")
             .set("queue.buffering.max.kbytes", i32::MAX.to_string())
             .set("compression.type", options.compression.name())
-            .set("linger.ms", options.linger.as_millis().to_string());
+            .set("linger.ms", options.linger.as_millis().to_string())
+            // the partition of a key as the Java client chooses it
+            .set("partitioner", "murmur2_random");
         let native = native
             .create_with_context(Deliveries::default())
             .map_err(|error| ProduceError::Fatal {

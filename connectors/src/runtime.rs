@@ -16,5 +16,3 @@ pub(crate) mod schemas;
 pub(crate) mod status;
 pub(crate) mod supervisor;
 pub(crate) mod task;
-#[cfg(test)]
-mod tests;

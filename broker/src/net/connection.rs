@@ -132,7 +132,6 @@ async fn read_one(
     budget: &Budget,
 ) -> Result<Pending, End> {
     let length = frames.length().await?.ok_or(End::Closed)?;
-    frames.begin(length).await?;
     let permit = budget.take(length).await;
     let frame = frames.frame(length).await?;
     let began = Instant::now();

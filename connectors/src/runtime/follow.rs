@@ -11,7 +11,7 @@ use headrace_clients::Reader;
 use tokio::time::Instant;
 
 use super::batch::{Batch, Batcher};
-use super::decode::Decoded;
+use super::decode::Decoder;
 use super::task::{Stop, Task};
 use crate::sink::{Applied, Call, Epoch, Offset, Sink, SinkError, Target, Watermark};
 
@@ -32,6 +32,7 @@ pub(crate) struct Follower<'a, T: Target> {
     task: &'a mut Task<T>,
     sink: T::Sink,
     reader: Reader,
+    decoder: Decoder,
     batcher: Batcher<<T::Sink as Sink>::Value>,
     epoch: Epoch,
     /// What the target is known to hold.
@@ -50,6 +51,7 @@ impl<'a, T: Target> Follower<'a, T> {
         task: &'a mut Task<T>,
         sink: T::Sink,
         reader: Reader,
+        decoder: Decoder,
         batcher: Batcher<<T::Sink as Sink>::Value>,
         (epoch, previous): (Epoch, Option<Offset>),
     ) -> Follower<'a, T> {
@@ -58,6 +60,7 @@ impl<'a, T: Target> Follower<'a, T> {
             task,
             sink,
             reader,
+            decoder,
             batcher,
             epoch,
             previous,
@@ -81,12 +84,11 @@ impl<'a, T: Target> Follower<'a, T> {
                 self.record_at = Instant::now();
             }
             for record in records {
-                match self.task.decoder.decode(&record, &mut self.sink).await {
-                    Ok(Decoded {
-                        operation,
-                        size_bytes,
-                        last,
-                    }) => self.batcher.push(operation, size_bytes, last),
+                match self.decoder.decode(&record, &mut self.sink).await {
+                    Ok(decoded) => {
+                        self.batcher
+                            .push(decoded.operation, decoded.size_bytes, decoded.last)
+                    }
                     Err(stop) => return self.finish_before(stop).await,
                 }
             }

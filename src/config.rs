@@ -1,0 +1,274 @@
+//! The one configuration file: broker, HTTP, sources, targets, views.
+//!
+//! ```toml
+//! [broker]
+//! listen     = "127.0.0.1:9092"
+//! advertised = "127.0.0.1:9092"        # required for a wildcard listen
+//! data       = "data"                  # also: partitions (1), auto_create (true)
+//! [http]
+//! listen = "127.0.0.1:9644"
+//! [source.NAME]                        # headrace_cdc::SourceConfig
+//! [target.NAME]                        # headrace_connectors::TargetConfig
+//! [view.NAME]                          # headrace_connectors::ViewConfig
+//! ```
+//! - Every error names file and line; an unknown key also the nearest known one.
+//! - Paths are relative to the file.
+//! - `${env:NAME}` and `${file:PATH}` stand for a secret in `mysql`, `user`, `password` and `redis`. Inside a URL
+//!   the secret is percent-encoded, so that no character of it is read as part of the URL.
+mod place;
+mod secret;
+mod topics;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use headrace_cdc::SourceConfig;
+use headrace_connectors::{TargetConfig, ViewConfig};
+use serde::Deserialize;
+
+use place::Places;
+
+pub(crate) use topics::Topics;
+
+/// Where the broker listens unless told otherwise.
+const BROKER_LISTEN: &str = "127.0.0.1:9092";
+/// Where HTTP listens unless told otherwise.
+const HTTP_LISTEN: &str = "127.0.0.1:9644";
+
+/// Everything a server is told.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) broker: BrokerTable,
+    pub(crate) http: HttpTable,
+    pub(crate) sources: Vec<SourceConfig>,
+    pub(crate) targets: BTreeMap<String, TargetConfig>,
+    pub(crate) views: Vec<ViewConfig>,
+}
+
+/// `[broker]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct BrokerTable {
+    /// Address to listen on.
+    pub(crate) listen: String,
+    /// Address that clients are told; the listen address if left out.
+    pub(crate) advertised: Option<String>,
+    /// Directory of all topics.
+    pub(crate) data: PathBuf,
+    /// Partitions of a topic created without a number.
+    pub(crate) partitions: i32,
+    /// Whether a producer's first record creates its topic.
+    pub(crate) auto_create: bool,
+}
+
+impl Default for BrokerTable {
+    fn default() -> BrokerTable {
+        BrokerTable {
+            listen: BROKER_LISTEN.to_owned(),
+            advertised: None,
+            data: PathBuf::from("data"),
+            partitions: 1,
+            auto_create: true,
+        }
+    }
+}
+
+/// `[http]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct HttpTable {
+    /// Address to listen on.
+    pub(crate) listen: String,
+}
+
+impl Default for HttpTable {
+    fn default() -> HttpTable {
+        HttpTable {
+            listen: HTTP_LISTEN.to_owned(),
+        }
+    }
+}
+
+/// The file as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    broker: BrokerTable,
+    #[serde(default)]
+    http: HttpTable,
+    #[serde(default)]
+    source: BTreeMap<String, SourceConfig>,
+    #[serde(default)]
+    target: BTreeMap<String, TargetConfig>,
+    #[serde(default)]
+    view: BTreeMap<String, ViewConfig>,
+}
+
+/// What is wrong, and where: `headrace.toml:12: …`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
+pub(crate) struct ConfigError {
+    place: String,
+    message: String,
+}
+
+impl Config {
+    /// Reads a configuration file.
+    pub(crate) fn read(path: &Path) -> Result<Config, ConfigError> {
+        let error = |message| ConfigError {
+            place: path.display().to_string(),
+            message,
+        };
+        let text = std::fs::read_to_string(path)
+            .map_err(|cause| error(format!("the configuration file cannot be read: {cause}")))?;
+        Config::parse(&text, path)
+    }
+
+    /// A broker alone.
+    pub(crate) fn broker_only() -> Config {
+        let file = File {
+            broker: BrokerTable::default(),
+            http: HttpTable::default(),
+            source: BTreeMap::new(),
+            target: BTreeMap::new(),
+            view: BTreeMap::new(),
+        };
+        Config::from_file(file)
+    }
+
+    /// Reads the text of the file at `path`.
+    fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+        let places = Places::of(text, path);
+        let file: File = toml::from_str(text).map_err(|error| places.toml_error(&error))?;
+        let mut config = Config::from_file(file);
+        config.fill_in_secrets(&places)?;
+        config.make_paths_relative_to(path.parent().unwrap_or(Path::new("")));
+        config.check(&places)?;
+        Ok(config)
+    }
+
+    fn from_file(file: File) -> Config {
+        let source = |(name, source)| SourceConfig { name, ..source };
+        let view = |(name, view)| ViewConfig { name, ..view };
+        Config {
+            broker: file.broker,
+            http: file.http,
+            sources: file.source.into_iter().map(source).collect(),
+            targets: file.target,
+            views: file.view.into_iter().map(view).collect(),
+        }
+    }
+
+    fn fill_in_secrets(&mut self, places: &Places<'_>) -> Result<(), ConfigError> {
+        let folder = places.folder();
+        for source in &mut self.sources {
+            let at = |key| move |name: &str, message| places.error(&["source", name, key], message);
+            let name = source.name.clone();
+            source.mysql =
+                secret::in_url(&source.mysql, folder).map_err(|e| at("mysql")(&name, e))?;
+            for (key, value) in [
+                ("user", &mut source.user),
+                ("password", &mut source.password),
+            ] {
+                if let Some(value) = value {
+                    *value = secret::in_text(value, folder).map_err(|e| at(key)(&name, e))?;
+                }
+            }
+        }
+        for (name, target) in &mut self.targets {
+            if let TargetConfig::Redis { redis } = target {
+                *redis = secret::in_url(redis, folder)
+                    .map_err(|e| places.error(&["target", name, "redis"], e))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn make_paths_relative_to(&mut self, folder: &Path) {
+        self.broker.data = folder.join(&self.broker.data);
+        for target in self.targets.values_mut() {
+            if let TargetConfig::Tantivy { tantivy } = target {
+                *tantivy = folder.join(&*tantivy);
+            }
+        }
+        for source in &mut self.sources {
+            if let Some(authority) = &mut source.tls_ca {
+                *authority = folder.join(&*authority);
+            }
+        }
+    }
+
+    /// Everything that can be said without a server.
+    fn check(&self, places: &Places<'_>) -> Result<(), ConfigError> {
+        if self.broker.partitions < 1 {
+            return Err(places.error(&["broker", "partitions"], "partitions must be at least 1"));
+        }
+        check_listen(&self.broker)
+            .map_err(|message| places.error(&["broker", "listen"], message))?;
+        for source in &self.sources {
+            let checked = source.checked_tables();
+            checked.map_err(|message| places.error(&["source", &source.name], message))?;
+        }
+        headrace_connectors::check(&self.views, &self.targets).map_err(|error| {
+            let message = match &error.hint {
+                Some(hint) => format!("{}; {hint}", error.message),
+                None => error.message.clone(),
+            };
+            places.error(&["view", &error.view, error.setting], message)
+        })?;
+        let topics = Topics::of(&self.sources);
+        for view in &self.views {
+            let topic = topics.find(&view.from);
+            topic.map_err(|message| places.error(&["view", &view.name, "from"], message))?;
+        }
+        Ok(())
+    }
+}
+
+/// A wildcard address is none that a client could dial.
+pub(crate) fn check_listen(broker: &BrokerTable) -> Result<(), String> {
+    let listen = &broker.listen;
+    if !listen.contains(':') {
+        return Err(format!("{listen:?} is no address; write \"HOST:PORT\""));
+    }
+    if is_wildcard(listen) && broker.advertised.is_none() {
+        return Err(format!(
+            "{listen} is every address of this machine; say in `advertised` which one clients shall use, \
+             such as advertised = \"db1.example.org:9092\""
+        ));
+    }
+    Ok(())
+}
+
+/// Whether an address means every interface.
+pub(crate) fn is_wildcard(listen: &str) -> bool {
+    listen.starts_with(':')
+        || listen
+            .parse::<SocketAddr>()
+            .is_ok_and(|address| address.ip().is_unspecified())
+}
+
+/// Whether an address is reachable from this machine only.
+pub(crate) fn is_loopback(listen: &str) -> bool {
+    let host = listen.rsplit_once(':').map_or(listen, |(host, _)| host);
+    host == "localhost"
+        || host
+            .trim_matches(['[', ']'])
+            .parse::<IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+}
+
+/// A text in quotes, for messages.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests;
