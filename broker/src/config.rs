@@ -175,20 +175,18 @@ fn check_exposure(
 mod tests {
     use super::*;
 
-    fn endpoint(host: &str, port: u16) -> Option<Endpoint> {
-        Some(Endpoint {
-            host: host.to_owned(),
-            port,
-        })
+    fn endpoint(host: &str, port: u16) -> Endpoint {
+        let host = host.to_owned();
+        Endpoint { host, port }
     }
 
     #[test]
     fn endpoints_are_host_and_port() {
         assert_eq!(
             Endpoint::parse("kafka.local:9092"),
-            endpoint("kafka.local", 9092)
+            Some(endpoint("kafka.local", 9092))
         );
-        assert_eq!(Endpoint::parse("[::1]:9092"), endpoint("::1", 9092));
+        assert_eq!(Endpoint::parse("[::1]:9092"), Some(endpoint("::1", 9092)));
         for wrong in [
             "",
             "9092",

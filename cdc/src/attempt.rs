@@ -1,7 +1,6 @@
 //! One attempt to run a source: from the stored position to an error or the order to stop.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use headrace_clients::change::{POSITIONS_TOPIC, Version};
@@ -15,6 +14,7 @@ use crate::connection::Connection;
 use crate::csn::Csn;
 use crate::error::SourceError;
 use crate::gtid::Position;
+use crate::lanes::Lanes;
 use crate::log;
 use crate::pipeline::{Source, StartGate};
 use crate::position::{Ledger, SnapshotProgress, StoredPosition};
@@ -89,7 +89,7 @@ impl<'a> Attempt<'a> {
             log::prepare_topics(&admin, &self.client, &routes, source.config.partitions).await?;
         let producer = Producer::new(&self.client)
             .map_err(|error| SourceError::log("cannot make a producer", error))?;
-        let publisher = Publisher::new(Arc::new(producer), &routes, floors);
+        let publisher = Publisher::new(producer, Lanes::new(&routes, floors));
         let mut run = Run {
             source,
             publisher,
@@ -355,7 +355,9 @@ impl Run<'_> {
         metrics.rows.inc_by(counts.rows);
         metrics.transactions.inc_by(counts.transactions);
         if let Some(lag_ms) = counts.lag_ms {
-            metrics.lag_milliseconds.set(i64::try_from(lag_ms).unwrap_or(i64::MAX));
+            metrics
+                .lag_milliseconds
+                .set(i64::try_from(lag_ms).unwrap_or(i64::MAX));
         }
         let skipped = self.publisher.skipped();
         metrics

@@ -289,6 +289,11 @@ fn parse_version(text: &str) -> (u16, u16, u16) {
 pub(crate) fn explain(error: &Error, address: &str, user: &str) -> SourceError {
     match error {
         Error::Server(server) => explain_server(server.code, &server.message, address, user),
+        Error::Io(_) if error.to_string().contains("certificate") => SourceError::definite(
+            "tls-certificate",
+            format!("the certificate of the server at {address} is refused: {error}"),
+            "name the authority's file in tls_ca, or set tls = \"required\" to trust any certificate",
+        ),
         Error::Io(_) => SourceError::transient(
             "server-unreachable",
             format!("cannot reach the server at {address}: {error}"),

@@ -30,7 +30,10 @@ async fn one(State(statuses): State<Statuses>, Path(name): Path<String>) -> Resp
     if let Some(status) = statuses
         .iter()
         .map(|status| status.get())
-        .find(|status| status.name == name) { Json(status).into_response() } else {
+        .find(|status| status.name == name)
+    {
+        Json(status).into_response()
+    } else {
         let error = json!({"error": {"code": "unknown-source", "message": format!("there is no source {name:?}"), "hint": "GET /v1/sources lists them"}});
         (StatusCode::NOT_FOUND, Json(error)).into_response()
     }

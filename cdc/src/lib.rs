@@ -10,6 +10,7 @@
 //! `position`, `envelope`, `route`, `precheck`) is pure; `connection`, `binlog::stream`, `publish`,
 //! `attempt` and `pipeline` carry.
 
+mod acks;
 mod attempt;
 pub mod binlog;
 mod capture;
@@ -20,6 +21,7 @@ mod envelope;
 mod error;
 pub mod gtid;
 mod http;
+mod lanes;
 mod log;
 mod metrics;
 mod pipeline;

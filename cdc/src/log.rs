@@ -3,7 +3,7 @@
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use headrace_clients::change::{POSITIONS_TOPIC, RECORD_BYTES_MAX, SCHEMAS_TOPIC, Version};
-use headrace_clients::{Admin, ClientConfig, last_record, read_to_end};
+use headrace_clients::{Admin, ClientConfig, Created, last_record, read_to_end};
 
 use crate::error::SourceError;
 use crate::position::StoredPosition;
@@ -62,16 +62,21 @@ pub(crate) async fn prepare_topics(
         ("retention.bytes", "-1"),
         ("max.message.bytes", size.as_str()),
     ];
+    let mut floors = vec![Vec::new(); routes.all().len()];
     let mut places = Vec::new();
     for (at, route) in routes.all().iter().enumerate() {
         let topic = route.topic.as_str();
         let failed = |error: &dyn std::fmt::Display| {
             SourceError::log(&format!("cannot prepare topic {topic}"), error)
         };
-        admin
+        let created = admin
             .create_topic(topic, partitions, &configs)
             .await
             .map_err(|error| failed(&error))?;
+        if created == Created::Created {
+            floors[at] = vec![None; usize::try_from(partitions).unwrap_or_default()];
+            continue;
+        }
         let found = admin
             .describe_topic(topic)
             .await
@@ -84,7 +89,6 @@ pub(crate) async fn prepare_topics(
             .map(|version| (at, version))
     });
     let versions: Vec<_> = asked.buffered(FLOORS_AT_ONCE).try_collect().await?;
-    let mut floors = vec![Vec::new(); routes.all().len()];
     for (at, version) in versions {
         floors[at].push(version);
     }

@@ -19,11 +19,8 @@ pub use bound::{BindError, BoundFilter};
 
 /// Longest text of an expression, in bytes.
 pub const TEXT_BYTES_MAX: usize = 4 * 1024;
-/// Deepest nesting of brackets and runs of `!` or `-`; deeper text could exhaust the parser's stack.
+/// Most brackets that are open at once, and most operators in a row; deeper text could exhaust the parser's stack.
 pub const DEPTH_MAX: usize = 64;
-/// Stack of the thread that parses: chains such as `a.a.a…` nest in the parser without any bracket.
-const PARSER_STACK_BYTES: usize = 64 * 1024 * 1024;
-
 /// Why text is no filter, with what to write instead where that is known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExpressionError {
@@ -109,14 +106,7 @@ impl Filter {
     /// Parses and checks everything that needs no schema.
     pub fn parse(text: &str) -> Result<Filter, ExpressionError> {
         check_limits(text)?;
-        let owned = text.to_owned();
-        std::thread::Builder::new()
-            .name("headrace-expression".into())
-            .stack_size(PARSER_STACK_BYTES)
-            .spawn(move || parse(&owned))
-            .ok()
-            .and_then(|thread| thread.join().ok())
-            .unwrap_or_else(|| Err(syntax("the parser gave up".into(), text)))
+        parse(text)
     }
 
     /// Names of all columns that are compared, in order of appearance, possibly repeated.
@@ -383,27 +373,54 @@ fn syntax(message: String, text: &str) -> ExpressionError {
 }
 
 /// Length and nesting, checked on the bare text before any parser sees it.
+///
+/// Operators nest in the parser as brackets do (`a.a.a`, `1+1+1`, `!!a`), except that `&&` and `||` do not:
+/// so the operators since the last of those are counted too, over all brackets that are open.
 fn check_limits(text: &str) -> Result<(), ExpressionError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(ExpressionError::TooLong(text.len()));
     }
-    let (mut depth, mut run) = (0_usize, 0_usize);
-    for c in code(text).chars() {
-        match c {
-            '(' | '[' | '{' => depth += 1,
-            ')' | ']' | '}' => depth = depth.saturating_sub(1),
+    let code = code(text);
+    let mut open: Vec<usize> = Vec::new();
+    let (mut chain, mut chains) = (0_usize, 0_usize);
+    let mut rest = code.as_str();
+    while let Some(token) = token(rest) {
+        rest = &rest[token.len()..];
+        match token {
+            "&&" | "||" => chain = 0,
+            "(" | "[" | "{" => {
+                chains += chain + 1;
+                open.push(chain + 1);
+                chain = 0;
+            }
+            ")" | "]" | "}" => {
+                chain = open.pop().unwrap_or(0);
+                chains -= chain;
+            }
+            "in" => chain += 1,
+            token if token.starts_with(|c: char| c.is_ascii_punctuation() && c != '_') => {
+                chain += 1;
+            }
             _ => {}
         }
-        run = match c {
-            '!' | '-' | '?' => run + 1,
-            c if c.is_whitespace() => run,
-            _ => 0,
-        };
-        if depth > DEPTH_MAX || run > DEPTH_MAX {
+        if open.len() > DEPTH_MAX || chains - open.len() + chain > DEPTH_MAX {
             return Err(ExpressionError::TooDeep);
         }
     }
     Ok(())
+}
+
+/// The first operator, bracket, word or run of blanks of `code`.
+fn token(code: &str) -> Option<&str> {
+    let first = code.chars().next()?;
+    let word = |c: char| c.is_alphanumeric() || c == '_';
+    let two = ["&&", "||", "==", "!=", "<=", ">=", "''"];
+    let len = match two.iter().find(|operator| code.starts_with(**operator)) {
+        Some(operator) => operator.len(),
+        None if word(first) => code.find(|c| !word(c)).unwrap_or(code.len()),
+        None => first.len_utf8(),
+    };
+    Some(&code[..len])
 }
 
 /// The text with the insides of string literals left out; an unfinished string reaches to the end.

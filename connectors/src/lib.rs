@@ -56,6 +56,10 @@ impl Views {
     /// exist yet waits for it. A view that ran before on this log and cannot start is returned in state
     /// `failed` and goes on trying; one that never ran makes the start fail, within 10 s. A mismatch
     /// counts as started.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "the caller hands its configuration over; targets may come to hold connections"
+    )]
     pub fn start(
         views: Vec<ViewConfig>,
         targets: BTreeMap<String, TargetConfig>,

@@ -4,7 +4,7 @@ mod connection;
 mod encode;
 mod sink;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use encode::RedisValue;
 pub use sink::{RedisSink, RedisTarget};

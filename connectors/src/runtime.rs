@@ -16,3 +16,5 @@ pub(crate) mod schemas;
 pub(crate) mod status;
 pub(crate) mod supervisor;
 pub(crate) mod task;
+#[cfg(test)]
+mod tests;

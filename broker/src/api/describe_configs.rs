@@ -75,7 +75,6 @@ fn topic_setting(
             SOURCE_DEFAULT
         },
         value: Some(set.unwrap_or(default)),
-        // until there is an API that alters them
         read_only: false,
         is_sensitive: false,
         synonyms: own.into_iter().chain([inherited]).collect(),

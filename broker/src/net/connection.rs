@@ -132,6 +132,7 @@ async fn read_one(
     budget: &Budget,
 ) -> Result<Pending, End> {
     let length = frames.length().await?.ok_or(End::Closed)?;
+    frames.begin(length).await?;
     let permit = budget.take(length).await;
     let frame = frames.frame(length).await?;
     let began = Instant::now();

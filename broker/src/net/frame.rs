@@ -19,6 +19,10 @@ const READ_BYTES: usize = 16 << 10;
 /// Room is made for a whole frame at once up to this size, and doubled as bytes arrive above it.
 const TRUSTED_BYTES: usize = 1 << 20;
 
+/// A large frame must show this much before room for all of it is set aside, so that clients which promise
+/// and do not send keep nobody out.
+const EARNEST_BYTES: usize = 64 << 10;
+
 /// Time for the rest of a frame once it has begun.
 const FRAME_TIME: Duration = Duration::from_secs(30);
 
@@ -71,6 +75,11 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             .filter(|length| *length <= FRAME_BYTES_MAX)
             .map(Some)
             .ok_or(FrameError::Length(length))
+    }
+
+    /// Waits for the first part of the frame whose length was just read: whoever sends it means it.
+    pub(super) async fn begin(&mut self, length: usize) -> Result<(), FrameError> {
+        in_time(self.fill(length.min(EARNEST_BYTES))).await
     }
 
     /// Reads the frame whose length was just read.

@@ -341,14 +341,13 @@ impl Shard {
     /// The log takes no more writes; whoever waits is told, readers go on.
     fn fail(&mut self, slot: Slot, failed: &WriteError) {
         error!(%failed, "log is closed to writes");
-        if let Some(opening) = self
-            .partitions
-            .get_mut(&slot)
-            .and_then(|owned| owned.opening.take())
-        {
+        self.step(slot, Event::WriteFailed);
+        let opening = self.partitions.get_mut(&slot);
+        if let Some(opening) = opening.and_then(|owned| owned.opening.take()) {
+            // nobody ever got a handle to it
+            self.partitions.remove(&slot);
             answer(opening, Err(failed.clone().into()));
         }
-        self.step(slot, Event::WriteFailed);
     }
 
     fn is_idle(&self) -> bool {

@@ -327,20 +327,14 @@ pub fn inner_events(bytes: &[u8]) -> impl Iterator<Item = Result<&[u8], DecodeEr
             return None;
         }
         let size = EventHeader::parse(rest).and_then(|header| usize::try_from(header.size).ok());
-        match size
-            .filter(|size| *size >= EventHeader::LEN)
-            .and_then(|size| rest.split_at_checked(size))
-        {
-            Some((event, after)) => {
-                rest = after;
-                Some(Ok(event))
-            }
-            None => {
-                rest = &[];
-                let what = "its inner events do not fill it exactly".to_owned();
-                Some(Err(DecodeError::Payload { log_pos: 0, what }))
-            }
+        let size = size.filter(|size| *size >= EventHeader::LEN);
+        if let Some((event, after)) = size.and_then(|size| rest.split_at_checked(size)) {
+            rest = after;
+            return Some(Ok(event));
         }
+        rest = &[];
+        let what = "its inner events do not fill it exactly".to_owned();
+        Some(Err(DecodeError::Payload { log_pos: 0, what }))
     })
 }
 

@@ -213,7 +213,7 @@ fn write_double(out: &mut Vec<u8>, double: f64) -> Option<()> {
     let scientific = format!("{double:e}");
     let (_, exponent) = scientific.split_once('e')?;
     let exponent: i32 = exponent.parse().ok()?;
-    if exponent < -15 || exponent >= 15 {
+    if !(-15..15).contains(&exponent) {
         out.extend_from_slice(scientific.as_bytes());
         return Some(());
     }

@@ -65,12 +65,11 @@ fn read_variables(variables: &[u8]) -> (Option<u64>, Option<u16>) {
     let (mut sql_mode, mut collation) = (None, None);
     while let Some(code) = cursor.u8() {
         let read = match code {
-            0 => cursor.take(4).is_some(),
+            0 | 3 => cursor.take(4).is_some(),
             1 => {
                 sql_mode = cursor.u64();
                 sql_mode.is_some()
             }
-            3 => cursor.take(4).is_some(),
             4 => {
                 collation = cursor.u16();
                 cursor.take(4).is_some()

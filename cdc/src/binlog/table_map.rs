@@ -267,16 +267,10 @@ impl<'a> Metadata<'a> {
 /// A bit per numeric column (YEAR and DECIMAL are numeric, BIT is not), highest first.
 fn read_signs(value: Cursor<'_>, stored: &[Stored]) -> Option<Vec<bool>> {
     let bits = value.rest();
-    let mut numeric = 0;
-    let mut signs = Vec::with_capacity(stored.len());
-    for column in stored {
-        let unsigned = column.is_numeric() && {
-            let byte = bits.get(numeric / 8)?;
-            let unsigned = byte >> (7 - numeric % 8) & 1 == 1;
-            numeric += 1;
-            unsigned
-        };
-        signs.push(unsigned);
+    let mut signs = vec![false; stored.len()];
+    let numeric = (0..stored.len()).filter(|at| stored[*at].is_numeric());
+    for (place, at) in numeric.enumerate() {
+        signs[at] = bits.get(place / 8)? >> (7 - place % 8) & 1 == 1;
     }
     Some(signs)
 }
@@ -316,7 +310,7 @@ fn read_charsets(
     value.is_empty().then_some(())
 }
 
-fn read_names<'a>(mut value: Cursor<'a>, count: usize) -> Option<Vec<&'a str>> {
+fn read_names(mut value: Cursor<'_>, count: usize) -> Option<Vec<&str>> {
     let names = (0..count)
         .map(|_| std::str::from_utf8(value.lenenc_bytes()?).ok())
         .collect::<Option<Vec<&str>>>()?;

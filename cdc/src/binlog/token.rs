@@ -28,6 +28,10 @@ pub(crate) struct Unreadable;
 
 /// A cursor over a statement's tokens.
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "four independent facts about how the statement is written"
+)]
 pub(crate) struct Tokens<'a> {
     rest: &'a [u8],
     executable_comments: bool,

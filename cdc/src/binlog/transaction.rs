@@ -72,12 +72,8 @@ pub(crate) fn parse_mysql(body: &[u8], anonymous: bool) -> Option<TransactionSta
 
 fn mysql_gtid(server: Uuid, tag: String, number: u64) -> Option<Gtid> {
     let fits = number >= 1 && i64::try_from(number).is_ok();
-    fits.then(|| {
-        Gtid::Mysql(MysqlGtid {
-            source: GtidSource { server, tag },
-            number,
-        })
-    })
+    let source = GtidSource { server, tag };
+    fits.then_some(Gtid::Mysql(MysqlGtid { source, number }))
 }
 
 /// Reads type 42. Fields come in any order; an unknown one ends the reading if it says that it may
@@ -106,7 +102,7 @@ pub(crate) fn parse_mysql_tagged(body: &[u8]) -> Option<TransactionStart> {
                 number = fields
                     .varlen()
                     .filter(|zigzag| zigzag & 1 == 0)
-                    .map(|zigzag| zigzag >> 1)
+                    .map(|zigzag| zigzag >> 1);
             }
             3 => {
                 let length = usize::try_from(fields.varlen()?).ok()?;

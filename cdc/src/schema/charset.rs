@@ -26,13 +26,29 @@ impl Charset {
     /// The character set of a collation id.
     pub(crate) fn of_collation(id: u64) -> Option<Charset> {
         match id {
-            // utf8mb4: both servers' common ids, MySQL's 0900, MariaDB's croatian and others, NO PAD,
-            // UCA 14.0.0.
-            45 | 46 | 224..=247 | 255..=323 => Some(Charset::Utf8),
-            608..=610 | 1069 | 1070 | 1248 | 1270 | 2304..=2503 => Some(Charset::Utf8),
-            // utf8mb3, in the same order.
-            33 | 76 | 83 | 192..=215 | 223 => Some(Charset::Utf8),
-            576..=578 | 1057 | 1107 | 1216 | 1238 | 2048..=2247 => Some(Charset::Utf8),
+            // utf8mb4, then utf8mb3: both servers' common ids and MySQL's 0900; MariaDB's croatian
+            // and others, NO PAD, UCA 14.0.0.
+            45
+            | 46
+            | 224..=247
+            | 255..=323
+            | 608..=610
+            | 1069
+            | 1070
+            | 1248
+            | 1270
+            | 2304..=2503
+            | 33
+            | 76
+            | 83
+            | 192..=215
+            | 223
+            | 576..=578
+            | 1057
+            | 1107
+            | 1216
+            | 1238
+            | 2048..=2247 => Some(Charset::Utf8),
             11 | 65 | 1035 | 1089 => Some(Charset::Ascii),
             5 | 8 | 15 | 31 | 47..=49 | 94 | 1032 | 1071 => Some(Charset::Latin1),
             _ => None,
@@ -52,9 +68,8 @@ impl Charset {
     /// The text of `bytes`; `None` if they are not of this character set.
     pub(crate) fn decode(self, bytes: &[u8]) -> Option<Cow<'_, str>> {
         match self {
-            Charset::Utf8 => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
             Charset::Ascii if !bytes.is_ascii() => None,
-            Charset::Ascii => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+            Charset::Utf8 | Charset::Ascii => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
             Charset::Latin1 => {
                 encoding_rs::WINDOWS_1252.decode_without_bom_handling_and_without_replacement(bytes)
             }

@@ -396,3 +396,38 @@ fn statements_and_transaction_starts_are_told() {
         }
     }
 }
+
+#[test]
+fn files_without_checksums_are_read() {
+    for name in ["mysql-unchecked.binlog", "mariadb-unchecked.binlog"] {
+        let tables = fold(name);
+        assert_eq!(tables["nochk"].1["1"], ["1"], "{name}");
+        for_each_event(name, &mut |_, event| {
+            if let Ok(Event::FormatDescription(format)) = event {
+                assert!(!format.checksums, "{name}");
+            }
+        });
+    }
+}
+
+#[test]
+fn the_first_made_up_rotate_may_carry_a_checksum_in_its_name() {
+    let rotate = raw_events("mariadb-values.binlog")
+        .pop()
+        .expect("the last event");
+    let mut fresh = EventDecoder::new();
+    let (_, event) = fresh.decode(&rotate).unwrap();
+    let Event::Rotate { position, file } = event else {
+        panic!("{event:?}")
+    };
+    assert_eq!((position, file), (4, "binlog.000002"));
+    // Four bytes that are no checksum are the name's.
+    let mut other = rotate.clone();
+    let length = other.len();
+    other[length - 4..].copy_from_slice(b"0000");
+    let (_, event) = EventDecoder::new().decode(&other).unwrap();
+    let Event::Rotate { file, .. } = event else {
+        panic!("{event:?}")
+    };
+    assert_eq!(file, "binlog.0000020000");
+}

@@ -5,6 +5,8 @@
 //! says how), FLUSH BINARY LOGS, run `values.sql`, flush, run `mysql.sql` or `mariadb.sql`, flush,
 //! copy the two closed files, and run `examples/capture_golden.rs` on both servers.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod file;
 mod golden;
 mod hostile;

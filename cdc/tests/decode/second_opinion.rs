@@ -71,8 +71,12 @@ fn agree(ours: &Value<'_>, theirs: Option<&MySqlValue>) -> bool {
         (Value::UInt(year), Some(MySqlValue::Year(theirs))) => {
             *year == u64::from(*theirs) || (*year == 0 && *theirs == 1900)
         }
-        (Value::Float(float), Some(MySqlValue::Float(theirs))) => float == theirs,
-        (Value::Double(double), Some(MySqlValue::Double(theirs))) => double == theirs,
+        (Value::Float(float), Some(MySqlValue::Float(theirs))) => {
+            float.to_bits() == theirs.to_bits()
+        }
+        (Value::Double(double), Some(MySqlValue::Double(theirs))) => {
+            double.to_bits() == theirs.to_bits()
+        }
         (Value::Decimal(text), Some(MySqlValue::Decimal(theirs))) => same_decimal(text, theirs),
         (Value::UInt(bit), Some(MySqlValue::Bit(bits))) => bits.as_slice() == [*bit == 1],
         (Value::Bytes(bytes), Some(MySqlValue::Bit(bits))) => {

@@ -276,8 +276,29 @@ fn long_and_deep_text_is_refused_before_parsing() {
 #[test]
 fn no_text_of_the_allowed_length_ends_the_process() {
     for unit in [
-        "a.", "a[", "a[0]", "!", "-", "a?b:", "a==", "1+", "(", "{1:", "[", "a(", "'", "\"\"\"",
-        "\\", "a&&", "a||", "f().", "- -", "`",
+        "a.",
+        "a[",
+        "a[0]",
+        "!",
+        "-",
+        "a?b:",
+        "a==",
+        "1+",
+        "(",
+        "(a+",
+        "a in ",
+        "a+a+a+a&&(",
+        "{1:",
+        "[",
+        "a(",
+        "'",
+        "\"\"\"",
+        "\\",
+        "a&&",
+        "a||",
+        "f().",
+        "- -",
+        "`",
     ] {
         let text = unit.repeat(TEXT_BYTES_MAX / unit.len());
         assert!(Filter::parse(&text).is_err());

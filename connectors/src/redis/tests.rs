@@ -1,12 +1,8 @@
 //! The contract on a real server, and what is Redis' own.
 use std::collections::BTreeMap;
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 
 use headrace_clients::change::{ColumnType, Row, Version};
 use redis::Value;
-use tempfile::TempDir;
 
 use super::*;
 use crate::config::Form;
@@ -17,98 +13,30 @@ use crate::sink::{
 use crate::value::Place;
 use crate::view::Field;
 
-/// A private server on a free port, stopped when dropped.
-struct Server {
-    process: Child,
-    port: u16,
-    dir: TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.process.kill().expect("the server is our child");
-        self.process.wait().expect("the server is our child");
-    }
-}
-
-fn binary() -> PathBuf {
-    let unpacked = PathBuf::from(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../target/servers/bin/redis-server"
-    ));
-    let path = std::env::var_os("HEADRACE_REDIS_SERVER").map_or(unpacked, PathBuf::from);
-    assert!(
-        path.exists(),
-        "{} is missing: run `make servers`",
-        path.display()
-    );
-    path
-}
-
-fn spawn(port: u16, dir: &TempDir) -> Child {
-    let mut command = Command::new(binary());
-    command.args([
-        "--port",
-        &port.to_string(),
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-    ]);
-    command
-        .arg("--dir")
-        .arg(dir.path())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("redis-server starts")
-}
+/// A private server.
+pub(crate) struct Server(headrace_servers::Redis);
 
 impl Server {
-    async fn start() -> Server {
-        let dir = TempDir::new().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let server = Server {
-            process: spawn(port, &dir),
-            port,
-            dir,
-        };
-        server.ready().await;
-        server
+    pub(crate) fn start() -> Server {
+        Server(headrace_servers::Redis::start().unwrap())
     }
 
     /// Starts again with nothing in memory.
-    async fn restart(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        self.process = spawn(self.port, &self.dir);
-        self.ready().await;
+    pub(crate) fn restart(&mut self) {
+        self.0.kill().unwrap();
+        self.0.resume().unwrap();
     }
 
-    async fn ready(&self) {
-        let start = std::time::Instant::now();
-        while tokio::net::TcpStream::connect(("127.0.0.1", self.port))
-            .await
-            .is_err()
-        {
-            assert!(
-                start.elapsed().as_secs() < 10,
-                "redis-server does not listen"
-            );
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+    /// Ends it for good.
+    pub(crate) fn stop(&mut self) {
+        self.0.kill().unwrap();
     }
 
-    fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port)
+    pub(crate) fn url(&self) -> String {
+        self.0.url()
     }
 
-    async fn query<T: redis::FromRedisValue>(&self, words: &[&[u8]]) -> T {
+    pub(crate) async fn query<T: redis::FromRedisValue>(&self, words: &[&[u8]]) -> T {
         let client = redis::Client::open(self.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut cmd = redis::Cmd::new();
@@ -118,7 +46,7 @@ impl Server {
         cmd.query_async(&mut connection).await.unwrap()
     }
 
-    async fn keys(&self) -> Vec<Vec<u8>> {
+    pub(crate) async fn keys(&self) -> Vec<Vec<u8>> {
         self.query(&[b"KEYS", b"*"]).await
     }
 }
@@ -130,8 +58,8 @@ struct RedisHarness {
 }
 
 impl RedisHarness {
-    async fn new() -> RedisHarness {
-        let server = Server::start().await;
+    fn new() -> RedisHarness {
+        let server = Server::start();
         let target = RedisTarget::new(&server.url(), "things", &definition());
         RedisHarness {
             server,
@@ -194,7 +122,7 @@ impl Harness for RedisHarness {
 
 #[tokio::test]
 async fn redis_keeps_the_contract() {
-    contract::run(RedisHarness::new).await;
+    contract::run(|| std::future::ready(RedisHarness::new())).await;
 }
 
 fn field(name: &str, ty: ColumnType) -> Field {
@@ -257,7 +185,7 @@ fn wide(columns: usize, value_bytes: usize) -> RedisValue {
 
 #[tokio::test]
 async fn the_widest_table_and_a_row_of_20_mb_fit() {
-    let on = RedisHarness::new().await;
+    let on = RedisHarness::new();
     let mut sink = on.target.open(Partition(0), identity()).await.unwrap();
     put(&mut sink, 0, "thing:wide", wide(4096, 10))
         .await
@@ -279,7 +207,7 @@ async fn the_widest_table_and_a_row_of_20_mb_fit() {
 
 #[tokio::test]
 async fn a_put_replaces_the_whole_value_whatever_was_there() {
-    let on = RedisHarness::new().await;
+    let on = RedisHarness::new();
     let mut sink = on.target.open(Partition(0), identity()).await.unwrap();
     on.server
         .query::<Value>(&[b"SADD", b"thing:1", b"foreign"])
@@ -296,7 +224,7 @@ async fn a_put_replaces_the_whole_value_whatever_was_there() {
 
 #[tokio::test]
 async fn json_and_raw_bytes_arrive_as_they_are() {
-    let on = RedisHarness::new().await;
+    let on = RedisHarness::new();
     let mut sink = on.target.open(Partition(0), identity()).await.unwrap();
     let row = Row::parse(br#"{"raw":"AP8NCg=="}"#).unwrap();
     let value = encode::encode(Form::Hash, &[field("raw", ColumnType::Bytes)], &row).unwrap();
@@ -317,7 +245,7 @@ async fn json_and_raw_bytes_arrive_as_they_are() {
 
 #[tokio::test]
 async fn a_missing_function_is_loaded_again() {
-    let on = RedisHarness::new().await;
+    let on = RedisHarness::new();
     let mut sink = on.target.open(Partition(0), identity()).await.unwrap();
     on.server.query::<Value>(&[b"FUNCTION", b"FLUSH"]).await;
     put(&mut sink, 0, "thing:1", wide(1, 1)).await.unwrap();
@@ -326,10 +254,10 @@ async fn a_missing_function_is_loaded_again() {
 
 #[tokio::test]
 async fn a_restarted_server_shows_as_loss() {
-    let mut on = RedisHarness::new().await;
+    let mut on = RedisHarness::new();
     let mut sink = on.target.open(Partition(0), identity()).await.unwrap();
     put(&mut sink, 0, "thing:1", wide(1, 1)).await.unwrap();
-    on.server.restart().await;
+    on.server.restart();
     assert!(matches!(
         sink.stored().await,
         Err(SinkError::Unavailable(_))
@@ -340,7 +268,7 @@ async fn a_restarted_server_shows_as_loss() {
 
 #[tokio::test]
 async fn a_reset_leaves_other_keys_alone() {
-    let on = RedisHarness::new().await;
+    let on = RedisHarness::new();
     let mut sink = on.target.open(Partition(0), identity()).await.unwrap();
     let config = crate::config::ViewConfig {
         key: "t*[x]?:{id}".into(),
@@ -366,7 +294,7 @@ async fn a_reset_leaves_other_keys_alone() {
 
 #[tokio::test]
 async fn an_evicting_server_and_wrong_credentials_are_refused_with_what_to_do() {
-    let on = RedisHarness::new().await;
+    let on = RedisHarness::new();
     on.server
         .query::<Value>(&[b"CONFIG", b"SET", b"maxmemory-policy", b"allkeys-lru"])
         .await;
@@ -379,7 +307,7 @@ async fn an_evicting_server_and_wrong_credentials_are_refused_with_what_to_do() 
         error.contains("allkeys-lru") && error.contains("CONFIG SET maxmemory-policy noeviction"),
         "{error}"
     );
-    let url = format!("redis://nobody:wrong@127.0.0.1:{}", on.server.port);
+    let url = format!("redis://nobody:wrong@127.0.0.1:{}", on.server.0.port());
     let error = refusal(
         RedisTarget::new(&url, "things", &definition())
             .open(Partition(0), identity())

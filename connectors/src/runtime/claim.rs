@@ -5,7 +5,9 @@
 use std::collections::BTreeSet;
 
 use headrace_clients::change::CLAIMS_TOPIC;
-use headrace_clients::{Admin, ClientConfig, ProduceError, Producer, ReadError, read_to_end};
+use headrace_clients::{
+    Admin, AdminError, ClientConfig, ProduceError, Producer, ReadError, read_to_end,
+};
 use tokio::sync::Mutex;
 
 use super::status::now_ms;
@@ -29,10 +31,15 @@ impl Claims {
 
     /// Creates the topic where it is missing and returns the names of all views that ran before.
     pub(crate) async fn open(&self, admin: &Admin) -> Result<BTreeSet<String>, String> {
-        let created = admin
-            .create_topic(CLAIMS_TOPIC, 1, &[("cleanup.policy", "compact")])
-            .await;
-        created.map_err(|error| error.to_string())?;
+        match admin.describe_topic(CLAIMS_TOPIC).await {
+            Ok(_) => {}
+            Err(AdminError::UnknownTopic(_)) => {
+                let settings = [("cleanup.policy", "compact")];
+                let created = admin.create_topic(CLAIMS_TOPIC, 1, &settings).await;
+                created.map_err(|error| error.to_string())?;
+            }
+            Err(error) => return Err(error.to_string()),
+        }
         let records = read_to_end(&self.client, CLAIMS_TOPIC, 0)
             .await
             .map_err(|error: ReadError| error.to_string())?;

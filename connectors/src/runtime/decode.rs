@@ -25,38 +25,50 @@ pub(crate) struct Decoded<V> {
     pub(crate) last: bool,
 }
 
-/// Decodes the records of one partition.
+/// Decodes the records of one partition; lives as long as the partition's task.
 #[derive(Debug)]
 pub(crate) struct Decoder {
     context: Arc<Context>,
-    /// End of the log when reading began.
-    end: Offset,
-    newest: Option<Arc<Schema>>,
+    /// The newest schema, where it was first seen, and the offset up to which it is known to be the newest.
+    newest: Option<(Arc<Schema>, Version)>,
+    horizon: Offset,
     bound: HashMap<SchemaId, BoundView>,
 }
 
 impl Decoder {
-    /// Looks the newest schema up and prepares the target for it.
-    pub(crate) async fn open<S: Sink>(
-        context: &Arc<Context>,
+    pub(crate) fn new(context: &Arc<Context>) -> Decoder {
+        let context = Arc::clone(context);
+        Decoder {
+            context,
+            newest: None,
+            horizon: Offset(0),
+            bound: HashMap::new(),
+        }
+    }
+
+    /// Prepares a target for the newest schema; at the first time looks it up in the log, which ends at `end`.
+    pub(crate) async fn prepare<S: Sink>(
+        &mut self,
         partition: Partition,
         end: Offset,
         sink: &mut S,
-    ) -> Result<Decoder, Stop> {
-        let mut decoder = Decoder {
-            context: Arc::clone(context),
-            end,
-            newest: None,
-            bound: HashMap::new(),
-        };
-        let last = last_record(&context.client, &context.topic, partition.0).await?;
-        if let Some(headers) = last
+    ) -> Result<(), Stop> {
+        if let Some((newest, version)) = &self.newest {
+            self.context.definition.bind(newest, newest)?;
+            return prepared(sink.prepare(newest, Some(*version)).await?);
+        }
+        if end == Offset(0) {
+            return Ok(());
+        }
+        let last = last_record(&self.context.client, &self.context.topic, partition.0).await?;
+        self.horizon = end;
+        match last
             .as_ref()
             .and_then(|record| record.change().ok().flatten())
         {
-            decoder.bind(&headers, true, sink).await?;
+            Some(headers) => self.bind(&headers, true, sink).await,
+            None => Ok(()),
         }
-        Ok(decoder)
     }
 
     /// What the record does to the view.
@@ -76,7 +88,7 @@ impl Decoder {
             (Some(_), None) => return Err(stop(FOREIGN.into())),
             (Some(value), Some(headers)) => {
                 if !self.bound.contains_key(&headers.schema) {
-                    let newer = self.newest.is_none() || offset >= self.end;
+                    let newer = self.newest.is_none() || offset >= self.horizon;
                     self.bind(headers, newer, sink).await?;
                 }
                 let view = self
@@ -90,6 +102,7 @@ impl Decoder {
         let size_bytes = key.len() + value.as_ref().map_or(0, S::size_bytes);
         let version: Option<Version> = headers.map(|headers| headers.version);
         let last = headers.is_some_and(|headers| headers.last);
+        self.horizon = self.horizon.max(Offset(offset.0 + 1));
         Ok(Decoded {
             operation: Operation {
                 offset,
@@ -110,18 +123,24 @@ impl Decoder {
     ) -> Result<(), Stop> {
         let schema = self.context.schemas.get(headers.schema).await?;
         if newer {
-            self.newest = Some(Arc::clone(&schema));
+            self.newest = Some((Arc::clone(&schema), headers.version));
             self.bound.clear();
         }
-        let newest = self.newest.as_ref().unwrap_or(&schema);
+        let newest = self.newest.as_ref().map_or(&schema, |(newest, _)| newest);
         let view = self.context.definition.bind(&schema, newest)?;
         self.bound.insert(headers.schema, view);
-        match newer {
-            true if sink.prepare(&schema, Some(headers.version)).await? == Prepared::Emptied => {
-                Err(Stop::Emptied)
-            }
-            _ => Ok(()),
+        if newer {
+            prepared(sink.prepare(&schema, Some(headers.version)).await?)
+        } else {
+            Ok(())
         }
+    }
+}
+
+fn prepared(prepared: Prepared) -> Result<(), Stop> {
+    match prepared {
+        Prepared::Ready => Ok(()),
+        Prepared::Emptied => Err(Stop::Emptied),
     }
 }
 

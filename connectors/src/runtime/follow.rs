@@ -11,7 +11,7 @@ use headrace_clients::Reader;
 use tokio::time::Instant;
 
 use super::batch::{Batch, Batcher};
-use super::decode::Decoder;
+use super::decode::Decoded;
 use super::task::{Stop, Task};
 use crate::sink::{Applied, Call, Epoch, Offset, Sink, SinkError, Target, Watermark};
 
@@ -32,7 +32,6 @@ pub(crate) struct Follower<'a, T: Target> {
     task: &'a mut Task<T>,
     sink: T::Sink,
     reader: Reader,
-    decoder: Decoder,
     batcher: Batcher<<T::Sink as Sink>::Value>,
     epoch: Epoch,
     /// What the target is known to hold.
@@ -51,7 +50,6 @@ impl<'a, T: Target> Follower<'a, T> {
         task: &'a mut Task<T>,
         sink: T::Sink,
         reader: Reader,
-        decoder: Decoder,
         batcher: Batcher<<T::Sink as Sink>::Value>,
         (epoch, previous): (Epoch, Option<Offset>),
     ) -> Follower<'a, T> {
@@ -60,7 +58,6 @@ impl<'a, T: Target> Follower<'a, T> {
             task,
             sink,
             reader,
-            decoder,
             batcher,
             epoch,
             previous,
@@ -84,11 +81,12 @@ impl<'a, T: Target> Follower<'a, T> {
                 self.record_at = Instant::now();
             }
             for record in records {
-                match self.decoder.decode(&record, &mut self.sink).await {
-                    Ok(decoded) => {
-                        self.batcher
-                            .push(decoded.operation, decoded.size_bytes, decoded.last)
-                    }
+                match self.task.decoder.decode(&record, &mut self.sink).await {
+                    Ok(Decoded {
+                        operation,
+                        size_bytes,
+                        last,
+                    }) => self.batcher.push(operation, size_bytes, last),
                     Err(stop) => return self.finish_before(stop).await,
                 }
             }

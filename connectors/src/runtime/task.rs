@@ -130,6 +130,7 @@ pub(crate) struct Task<T: Target> {
     /// What this task knows to be stored, across attempts: less than that is loss.
     pub(crate) known: Option<Offset>,
     pub(crate) backoff: Backoff,
+    pub(crate) decoder: Decoder,
 }
 
 impl<T: Target> Task<T> {
@@ -139,6 +140,7 @@ impl<T: Target> Task<T> {
         partition: Partition,
         identity: Identity,
     ) -> Task<T> {
+        let decoder = Decoder::new(&context);
         Task {
             target,
             context,
@@ -146,6 +148,7 @@ impl<T: Target> Task<T> {
             identity,
             known: None,
             backoff: Backoff::default(),
+            decoder,
         }
     }
 
@@ -218,7 +221,7 @@ impl<T: Target> Task<T> {
         };
         self.context.board.visible(self.partition, stored, false);
         self.note_loss(stored);
-        let decoder = Decoder::open(&self.context, self.partition, end, &mut sink).await?;
+        self.decoder.prepare(self.partition, end, &mut sink).await?;
         let epoch = self
             .context
             .claims
@@ -230,7 +233,7 @@ impl<T: Target> Task<T> {
         let position = stored.map(|stored| stored.position);
         let batcher = Batcher::new(position.and_then(|position| position.version));
         let previous = position.map(|position| position.offset);
-        Follower::new(self, sink, reader, decoder, batcher, (epoch, previous))
+        Follower::new(self, sink, reader, batcher, (epoch, previous))
             .follow()
             .await
     }

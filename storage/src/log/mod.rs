@@ -22,6 +22,7 @@ pub(crate) mod epochs;
 mod error;
 pub(crate) mod hint;
 mod recovery;
+mod sealed;
 mod sync;
 #[cfg(test)]
 mod tests;

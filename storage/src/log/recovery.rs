@@ -18,7 +18,7 @@
 //! Every step leaves a state from which opening again gives the same log.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
@@ -31,42 +31,46 @@ use super::view::LogView;
 use super::write::Active;
 use super::{GROUP_BYTES_MAX, Log};
 use crate::fs::{Disk, DiskFile, OpenMode};
-use crate::index::file::{self as index_file, Summary};
 use crate::position::{EntryIndex, Offset};
-use crate::segment::format::{
-    Control, SEGMENT_HEADER_BYTES, Seed, as_u64, crc_field, read_control, read_head,
-};
-use crate::segment::reader::{SealedFile, Segment};
-use crate::segment::scan::{
-    Expected, RollFrame, Scan, Unsound, check_header, last_continuing, scan,
-};
+use crate::segment::format::{SEGMENT_HEADER_BYTES, Seed, as_u64};
+use crate::segment::reader::Segment;
+use crate::segment::scan::{Expected, Scan, Unsound, last_continuing, scan};
 use crate::segment::window::{SCAN_BYTES, Window};
 use crate::segment::writer::{Start, Writer};
-use crate::segment::{Tail, index_name, parse_file_name};
+use crate::segment::{Tail, parse_file_name};
 
 /// A segment file found in the directory.
 #[derive(Debug)]
-struct Found {
-    path: PathBuf,
-    base_offset: Offset,
-    base_index: EntryIndex,
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) base_offset: Offset,
+    pub(super) base_index: EntryIndex,
+}
+
+/// What lies behind the last sound frame of the last file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Nothing, or preallocated room, which the writer goes on to use.
+    Clean,
+    /// What a power cut left of the last group.
+    Torn,
 }
 
 /// The log as far as it has been put together.
-struct Recovery {
-    disk: Arc<dyn Disk>,
-    dir: PathBuf,
-    identity: LogIdentity,
-    config: LogConfig,
-    hint_file: HintFile,
-    hint: Option<Hint>,
+pub(super) struct Recovery {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: PathBuf,
+    pub(super) identity: LogIdentity,
+    pub(super) config: LogConfig,
+    pub(super) hint_file: HintFile,
+    pub(super) hint: Option<Hint>,
     /// Where the last segment read ends; with its ROLL's CRC for the next one's header.
-    before: Option<(Tail, u32)>,
-    next: NextSegment,
-    epochs: EpochRuns,
-    sealed: Vec<Segment>,
-    sealed_bytes: u64,
-    active: Option<Active>,
+    pub(super) before: Option<(Tail, u32)>,
+    pub(super) next: NextSegment,
+    pub(super) epochs: EpochRuns,
+    pub(super) sealed: Vec<Segment>,
+    pub(super) sealed_bytes: u64,
+    pub(super) active: Option<Active>,
 }
 
 /// Opens or creates the log in `dir`.
@@ -134,7 +138,7 @@ fn segment_files(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, OpenError> {
 }
 
 impl Recovery {
-    fn expected(&self, file: &Found) -> Expected<'_> {
+    pub(super) fn expected(&self, file: &Found) -> Expected<'_> {
         Expected {
             identity: &self.identity,
             base_offset: file.base_offset,
@@ -145,152 +149,7 @@ impl Recovery {
         }
     }
 
-    /// A file before the last: trusted by its index and both ends, or else read in full.
-    fn sealed_segment(&mut self, found: &Found) -> Result<(), OpenError> {
-        let path = &found.path;
-        let file = self
-            .disk
-            .open(path, OpenMode::Read)
-            .map_err(OpenError::io("open", path))?;
-        let size = file.size().map_err(OpenError::io("measure", path))?;
-        let index_path = self
-            .dir
-            .join(index_name(found.base_offset, found.base_index));
-        if let Some(summary) = index_file::read_summary(&*self.disk, &index_path)
-            && let Some(roll) = self.both_ends(found, &*file, size, &summary)?
-        {
-            self.push_sealed(found, &summary, roll, OnceLock::new());
-            return Ok(());
-        }
-        let scan =
-            scan(&*file, size, &self.expected(found)).map_err(OpenError::io("read", path))?;
-        match (&scan.stop, scan.roll) {
-            (Some(Unsound::Invalid(reason) | Unsound::Refused(reason)), _) => {
-                Err(OpenError::corrupt(path, scan.end, reason.clone()))
-            }
-            (None, None) => Err(OpenError::corrupt(
-                path,
-                scan.end,
-                "segment before the last ends without a ROLL",
-            )),
-            (None, Some(roll)) => {
-                self.push_scanned(found, scan, roll);
-                Ok(())
-            }
-        }
-    }
-
-    /// Compares a sealed file's header and ROLL with its summary; `None` if the summary is not of it.
-    fn both_ends(
-        &self,
-        found: &Found,
-        file: &dyn DiskFile,
-        size: u64,
-        summary: &Summary,
-    ) -> Result<Option<RollFrame>, OpenError> {
-        let path = &found.path;
-        let seed = Seed::new(&self.identity, found.base_index);
-        let mut bytes = Vec::new();
-        file.read_at(0, SEGMENT_HEADER_BYTES, &mut bytes)
-            .map_err(OpenError::io("read", path))?;
-        if summary.segment_bytes != size || crc_field(&bytes) != summary.header_crc {
-            return Ok(None);
-        }
-        let Ok(header) = read_control(&bytes, seed) else {
-            return Ok(None);
-        };
-        if check_header(&header, &self.expected(found)).is_err() {
-            return Ok(None);
-        }
-        let roll_bytes = usize::try_from(size.saturating_sub(summary.roll_position)).unwrap_or(0);
-        if roll_bytes > SEGMENT_HEADER_BYTES {
-            return Ok(None);
-        }
-        let mut bytes = Vec::new();
-        file.read_at(summary.roll_position, roll_bytes, &mut bytes)
-            .map_err(OpenError::io("read", path))?;
-        let fits = read_head(&bytes).is_ok_and(|head| head.size_bytes() == as_u64(bytes.len()));
-        let (true, Ok(frame)) = (fits, read_control(&bytes, seed)) else {
-            return Ok(None);
-        };
-        let Tail {
-            offset,
-            index,
-            epoch,
-            ..
-        } = summary.tail;
-        let Control::Roll { at_ms } = frame.control else {
-            return Ok(None);
-        };
-        let agrees = frame.offset == offset && frame.index == index && frame.epoch == epoch;
-        let (crc, position) = (crc_field(&bytes), summary.roll_position);
-        Ok(agrees.then_some(RollFrame {
-            at_ms,
-            crc,
-            position,
-        }))
-    }
-
-    /// Takes a sealed segment that was read in full, and writes its index anew.
-    fn push_scanned(&mut self, found: &Found, scan: Scan, roll: RollFrame) {
-        let summary = Summary {
-            segment_bytes: scan.end,
-            header_crc: scan.header_crc,
-            roll_position: roll.position,
-            tail: scan.tail,
-            max_timestamp: scan.index.max_timestamp(),
-            runs: scan.runs,
-        };
-        let index = scan.index.index().clone();
-        let index_path = self
-            .dir
-            .join(index_name(found.base_offset, found.base_index));
-        if let Err(error) = index_file::write(&*self.disk, &index_path, &summary, &index) {
-            tracing::warn!(path = %index_path.display(), %error, "index not written, will be rebuilt");
-        }
-        self.push_sealed(found, &summary, roll, OnceLock::from(index));
-    }
-
-    fn push_sealed(
-        &mut self,
-        found: &Found,
-        summary: &Summary,
-        roll: RollFrame,
-        index: OnceLock<crate::index::SparseIndex>,
-    ) {
-        let file = SealedFile {
-            disk: Arc::clone(&self.disk),
-            path: found.path.clone(),
-            index_path: self
-                .dir
-                .join(index_name(found.base_offset, found.base_index)),
-            index_interval_bytes: self.config.index_interval_bytes,
-            file: OnceLock::new(),
-            index,
-        };
-        let Summary {
-            segment_bytes,
-            tail,
-            max_timestamp,
-            ..
-        } = *summary;
-        self.sealed.push(Segment::sealed(
-            found.base_offset,
-            tail.offset,
-            segment_bytes,
-            max_timestamp,
-            file,
-        ));
-        self.sealed_bytes += segment_bytes;
-        summary.runs.iter().for_each(|run| self.epochs.push(*run));
-        self.before = Some((tail, roll.crc));
-        self.next = NextSegment {
-            created_ms: roll.at_ms,
-            previous_crc: roll.crc,
-        };
-    }
-
-    /// The last file: synced, read in full, its torn tail cut or its room trimmed.
+    /// The last file: synced, read in full, its torn tail cut (its room trimmed only after a ROLL).
     fn last_segment(&mut self, found: &Found) -> Result<(), OpenError> {
         let path = &found.path;
         if let Some((tail, _)) = self.before
@@ -310,11 +169,12 @@ impl Recovery {
         let size = file.size().map_err(OpenError::io("measure", path))?;
         let scan =
             scan(&*file, size, &self.expected(found)).map_err(OpenError::io("read", path))?;
-        self.judge_end(found, &*file, size, &scan)?;
+        let end = self.judge_end(found, &*file, size, &scan)?;
         let Some(header) = scan.header else {
             return self.drop_headless(found);
         };
-        if scan.end < size {
+        let cut = end == End::Torn || scan.roll.is_some();
+        if cut && scan.end < size {
             self.lower_hint(&scan.tail)?;
             file.set_size(scan.end)
                 .map_err(OpenError::io("truncate", path))?;
@@ -333,6 +193,7 @@ impl Recovery {
             header_crc: scan.header_crc,
             created_ms: header.created_ms,
             position: scan.end,
+            allocated: if cut { scan.end } else { size },
             index: scan.index,
         };
         let writer = Writer::open(path, file, start);
@@ -352,7 +213,7 @@ impl Recovery {
         file: &dyn DiskFile,
         size: u64,
         scan: &Scan,
-    ) -> Result<(), OpenError> {
+    ) -> Result<End, OpenError> {
         let corrupt = |reason: String| Err(OpenError::corrupt(&found.path, scan.end, reason));
         let reason = match &scan.stop {
             None => "the file ends",
@@ -372,14 +233,14 @@ impl Recovery {
             ));
         }
         if scan.stop.is_none() {
-            return Ok(());
+            return Ok(End::Clean);
         }
         let io = |source| OpenError::io("read", &found.path)(source);
         if Window::new(file, size, SCAN_BYTES)
             .is_zero_from(scan.end)
             .map_err(io)?
         {
-            return Ok(());
+            return Ok(End::Clean);
         }
         match last_continuing(file, size, &self.expected(found), scan).map_err(io)? {
             Some(end) if end - scan.end > GROUP_BYTES_MAX => corrupt(format!(
@@ -388,7 +249,7 @@ impl Recovery {
             _ => {
                 let path = found.path.display();
                 tracing::info!(%path, position = scan.end, size, reason, "torn tail is cut");
-                Ok(())
+                Ok(End::Torn)
             }
         }
     }

@@ -119,6 +119,7 @@ impl Log {
             header_crc: crc_field(header),
             created_ms: self.next.created_ms,
             position: 0,
+            allocated: 0,
             index: IndexBuilder::new(self.config.index_interval_bytes),
         };
         let writer =

@@ -16,6 +16,11 @@ pub(super) fn read_i32(input: &mut &[u8]) -> Option<i32> {
 
 /// Reads a zigzag varint of at most 64 bits and moves `input` past it.
 pub(super) fn read_i64(input: &mut &[u8]) -> Option<i64> {
+    let (&first, rest) = input.split_first()?;
+    if first < 0x80 {
+        *input = rest;
+        return Some(i64::from(unzigzag_32(u32::from(first))));
+    }
     let raw = read_unsigned(input, 64)?;
     Some((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
 }

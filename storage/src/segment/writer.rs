@@ -44,6 +44,8 @@ pub(crate) struct Start {
     pub(crate) header_crc: u32,
     pub(crate) created_ms: i64,
     pub(crate) position: u64,
+    /// The size of the file; what lies behind `position` reads as zero.
+    pub(crate) allocated: u64,
     pub(crate) index: IndexBuilder,
 }
 
@@ -54,7 +56,7 @@ impl Writer {
         Ok(Writer::open(path, file, start))
     }
 
-    /// Goes on in a file that holds exactly `start.position` bytes.
+    /// Goes on in a file after its first `start.position` bytes.
     pub(crate) fn open(path: &Path, file: Arc<dyn DiskFile>, start: Start) -> Writer {
         Writer {
             path: path.to_path_buf(),
@@ -66,7 +68,7 @@ impl Writer {
             created_ms: start.created_ms,
             position: start.position,
             index: start.index,
-            allocated: start.position,
+            allocated: start.allocated,
             allocates: true,
         }
     }

@@ -9,13 +9,14 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use super::memory::MemoryTopics;
-use super::world::{id, join, settings};
+use super::world::{SESSION_MS, World, id, join, settings};
 use crate::clock::SystemClock;
 use crate::coordinator::Coordinator;
 use crate::coordinator::group::event::{GroupError, Heartbeat, Sync};
 use crate::coordinator::group::offsets::{CommittedOffset, METADATA_BYTES_MAX, TopicPartition};
 use crate::coordinator::group::records::Key;
-use crate::coordinator::group::{Generation, GroupId, GroupState};
+use crate::coordinator::group::{Generation, GroupId, GroupState, Now};
+use crate::coordinator::groups::Groups;
 use crate::coordinator::groups::event::{AppendError, Commit};
 
 async fn start(topics: &Arc<MemoryTopics>) -> Coordinator {
@@ -253,6 +254,51 @@ async fn offsets_vanish_with_their_topic_and_a_new_one_of_the_name_has_none() {
     let coordinator = start(&topics).await;
     assert_eq!(fetch(&coordinator).await, expected);
     coordinator.stop().await;
+}
+
+#[tokio::test]
+async fn tombstone_of_a_dead_topic_does_not_undo_a_commit_under_way() {
+    let topics = MemoryTopics::new(1);
+    let old = topics.add("t");
+    let coordinator = start(&topics).await;
+    let commit = |n, id| simple(vec![(place("t", 0), offset(n, id))]);
+    coordinator.commit(group(), commit(9, old)).await.unwrap();
+    topics.remove(old);
+    let new = topics.add("t");
+    let gate = Arc::clone(&topics.logs[0].gate);
+    gate.forget_permits(Semaphore::MAX_PERMITS);
+    let under_way = coordinator.clone();
+    let commit = commit(1, new);
+    let under_way = tokio::spawn(async move { under_way.commit(group(), commit).await });
+    // The owner answers in order, so once it has answered this the commit waits for the log.
+    tokio::task::yield_now().await;
+    assert_eq!(fetch(&coordinator).await, []);
+    coordinator.topics_deleted(vec![old]).await;
+    assert_eq!(fetch(&coordinator).await, []);
+    gate.add_permits(100);
+    assert_eq!(under_way.await.unwrap().unwrap(), [Ok(())]);
+    coordinator.stop().await;
+    let coordinator = start(&topics).await;
+    assert_eq!(fetch(&coordinator).await, [(place("t", 0), 1)]);
+    coordinator.stop().await;
+}
+
+#[test]
+fn sessions_run_from_the_end_of_the_load() {
+    let at = |tick_ms| Now {
+        tick_ms,
+        wall_ms: 0,
+    };
+    let mut world = World::new();
+    world.stable(&["a"]);
+    let mut groups = Groups::new(Arc::new(settings()));
+    groups.replay_group(&group(), world.log.clone(), at(0));
+    // The log took a minute to read, longer than the session.
+    groups.loaded(at(60_000));
+    groups.tick(at(60_000 + SESSION_MS - 1));
+    assert_eq!(groups.describe("g").unwrap().state, GroupState::Stable);
+    groups.tick(at(60_000 + SESSION_MS));
+    assert_eq!(groups.describe("g").unwrap().state, GroupState::Empty);
 }
 
 #[tokio::test]

@@ -258,7 +258,7 @@ fn failed_write_of_an_assignment_is_told_and_starts_over() {
 }
 
 #[test]
-fn write_of_a_past_generation_changes_nothing() {
+fn write_of_a_past_generation_confirms_nothing() {
     let mut world = World::new();
     world.confirm = false;
     let ticket = world.join(join(id(""), "a", &["range"]));
@@ -269,9 +269,54 @@ fn write_of_a_past_generation_changes_nothing() {
     let a = world.join(join(id("a"), "", &["range"]));
     let second = world.joined(a).generation;
     world.joined(b);
-    world.written(Ok(()));
-    assert_eq!(world.group.state(), GroupState::CompletingRebalance);
     assert!(second > first);
+    let sync = world.sync(id("a"), second, &[("a", "new")]);
+    world.written(Ok(()));
+    assert!(
+        world.waits(sync),
+        "the write of this generation is not confirmed"
+    );
+    assert_eq!(world.group.state(), GroupState::CompletingRebalance);
+    world.written(Ok(()));
+    assert_eq!(&world.synced(sync).unwrap().assignment[..], b"new");
+}
+
+#[test]
+fn waiting_for_the_assignment_does_not_expire_the_member() {
+    let mut world = World::new();
+    world.stable(&["a"]);
+    let b = world.join(join(id(""), "b", &["range"]));
+    let a = world.join(join(id("a"), "", &["range"]));
+    let generation = world.joined(a).generation;
+    world.joined(b);
+    let sync = world.sync(id("b"), generation, &[]);
+    for _ in 0..5 {
+        world.pass(SESSION_MS / 2);
+        assert_eq!(world.heartbeat(id("a"), generation), Ok(()));
+    }
+    let leader = world.sync(id("a"), generation, &[("b", "1")]);
+    assert!(world.synced(leader).is_ok());
+    assert_eq!(&world.synced(sync).unwrap().assignment[..], b"1");
+}
+
+#[test]
+fn join_phase_with_only_absent_static_members_waits_for_one() {
+    let mut world = World::new();
+    let long = |join: Join| Join {
+        session_timeout_ms: 300_000,
+        ..join
+    };
+    let s1 = world.join(long(join(static_id("s", ""), "s-1", &["range"])));
+    let generation = world.joined(s1).generation;
+    world.settle(&["s-1"], generation);
+    let b = world.join(long(join(id(""), "b", &["range"])));
+    assert_eq!(world.leave(vec![id("b")]), [Ok(())]);
+    assert_eq!(world.refused(b).error, GroupError::UnknownMemberId);
+    world.pass(3 * REBALANCE_MS);
+    assert_eq!(world.group.state(), GroupState::PreparingRebalance);
+    assert_eq!(world.group.generation(), generation);
+    let s1 = world.join(long(join(static_id("s", "s-1"), "", &["range"])));
+    assert_eq!(world.joined(s1).generation, generation.next());
 }
 
 #[test]

@@ -241,8 +241,8 @@ mod tests {
 
     #[test]
     fn negative_times_keep_their_fraction() {
-        // -00:00:01.5 is the offset less (1 << 8 | 50).
-        let stored = (0x80_0000_u32 << 8) - (1 << 8 | 50);
+        // -00:00:01.5 is the offset less ((1 << 8) + 50).
+        let stored = (0x80_0000_u32 << 8) - ((1 << 8) + 50);
         assert_eq!(text(time(&stored.to_be_bytes(), 1)), "-00:00:01.5");
         assert_eq!(text(time(&stored.to_be_bytes(), 2)), "-00:00:01.50");
         assert_eq!(text(time(&[0x80, 0, 0], 0)), "00:00:00");

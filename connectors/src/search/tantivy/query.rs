@@ -52,6 +52,13 @@ pub enum SearchError {
 
 /// The best `limit` rows that match `q`; an empty `q` matches all.
 pub(super) fn search(on: &Searchable, q: &str, limit: usize) -> Result<Found, SearchError> {
+    if on.layout.slots.is_empty() {
+        // no record has come yet: no field is known, and no row is there
+        return Ok(Found {
+            total: 0,
+            hits: Vec::new(),
+        });
+    }
     let query = parse(on, q)?;
     let searcher = on.reader.searcher();
     if limit == 0 {

@@ -509,6 +509,29 @@ fn failed_preallocation_alone_does_no_harm() {
 }
 
 #[test]
+fn what_a_recovered_log_shows_survives_a_power_cut() {
+    let disk = MemoryDisk::new();
+    let mut log = open(&disk).unwrap();
+    log.append(Entry::NoOp {
+        term: LeaderEpoch(1),
+    })
+    .unwrap();
+    let written = [append(&mut log, &[1], 10)];
+    // Without preallocated room recovery has nothing to trim, and no other reason to sync.
+    disk.fail(Fault {
+        at_call: 1,
+        kind: io::ErrorKind::Unsupported,
+        lasting: false,
+    });
+    log.write().unwrap();
+    disk.heal();
+    drop(log);
+    let after_kill = open(&disk).unwrap();
+    assert_eq!(all(&after_kill), written);
+    assert_eq!(all(&open(&disk.crash()).unwrap()), written);
+}
+
+#[test]
 fn crash_at_every_call_of_recovery_gives_the_same_log() {
     let disk = MemoryDisk::new();
     let (log, synced, unsynced) = with_unsynced_group(&disk);

@@ -1,3 +1,5 @@
+//! GTID texts as the servers write them, and the algebra of sets against `HashSet`.
+
 use std::collections::HashSet;
 
 use proptest::collection::vec;
@@ -112,7 +114,9 @@ fn gtids() -> impl Strategy<Value = Vec<MysqlGtid>> {
 
 fn build(gtids: &[MysqlGtid]) -> MysqlGtidSet {
     let mut set = MysqlGtidSet::default();
-    gtids.iter().for_each(|gtid| set.add(gtid));
+    for gtid in gtids {
+        set.add(gtid);
+    }
     set
 }
 
@@ -153,7 +157,11 @@ proptest! {
 
     #[test]
     fn any_text_is_read_or_refused(text in "[0-9a-f:,\\-t ]{0,60}") {
-        let _ = text.parse::<MysqlGtidSet>();
-        let _ = text.parse::<MariadbPosition>();
+        if let Ok(set) = text.parse::<MysqlGtidSet>() {
+            prop_assert_eq!(set.to_string().parse::<MysqlGtidSet>().unwrap(), set);
+        }
+        if let Ok(position) = text.parse::<MariadbPosition>() {
+            prop_assert_eq!(position.to_string().parse::<MariadbPosition>().unwrap(), position);
+        }
     }
 }

@@ -1,3 +1,5 @@
+//! Tables of statements and their verdicts, the known holes of deny lists among them.
+
 use super::*;
 
 fn captured() -> Vec<TableName> {

@@ -1,0 +1,71 @@
+//! The HTTP interface and the metrics.
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::requests::{batch, create_topic, fetch, produced};
+use crate::support::Server;
+
+/// The body of `GET path`.
+async fn get(server: &Server, path: &str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let serving = tokio::spawn(axum::serve(listener, server.broker.router()).into_future());
+    let mut client = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    client.read_to_string(&mut response).await.unwrap();
+    serving.abort();
+    response.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
+
+#[tokio::test]
+async fn v1_broker_tells_topics_and_positions() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    let id = create_topic(&mut client, "t", &[]).await;
+    produced(&mut client, "t", batch(&["a", "b"])).await;
+    let body = get(&server, "/v1/broker").await;
+    let cluster = format!(
+        r#"{{"cluster_id":"{}","node_id":1,"#,
+        server.broker.cluster_id()
+    );
+    assert!(body.starts_with(&cluster), "{body}");
+    let topic = format!(
+        r#"{{"name":"t","id":"{id}","internal":false,"partitions":[{{"partition":0,"leader_epoch":1,"log_start":0,"high_watermark":2,"log_end":2,"#
+    );
+    assert!(body.contains(&topic), "{body}");
+}
+
+#[tokio::test]
+async fn metrics_count_requests_and_sum_positions() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    create_topic(&mut client, "t", &[]).await;
+    produced(&mut client, "t", batch(&["a", "b"])).await;
+    fetch(&mut client, "t", 0).await;
+    let mut registry = Registry::default();
+    server.broker.register_metrics(&mut registry);
+    let mut text = String::new();
+    encode(&mut text, &registry).unwrap();
+    for line in [
+        r#"headrace_broker_requests_total{api="Produce"} 1"#,
+        r#"headrace_broker_requests_total{api="CreateTopics"} 1"#,
+        "headrace_broker_connections 1",
+        "headrace_broker_produce_seconds_count 1",
+        "headrace_broker_fetch_seconds_count 1",
+        "headrace_broker_partitions 1",
+        "headrace_broker_log_end_offset_sum 2",
+        "headrace_broker_high_watermark_sum 2",
+    ] {
+        assert!(
+            text.lines().any(|found| found == line),
+            "{line} is missing in\n{text}"
+        );
+    }
+    assert!(text.contains("headrace_broker_received_bytes_total "));
+    assert!(text.contains("headrace_broker_log_bytes "));
+}

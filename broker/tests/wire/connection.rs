@@ -1,0 +1,210 @@
+//! Frames, order, and what closes a connection.
+
+use headrace_protocol::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use headrace_protocol::fetch::FetchRequest;
+use headrace_protocol::metadata::MetadataRequest;
+use headrace_protocol::produce::ProduceRequest;
+use headrace_protocol::{Decoder, ErrorCode, Message};
+
+use crate::requests::{
+    FETCH, PRODUCE, batch, create_topic, fetch_request, only, only_fetched, produce_request,
+    produced, read_all, records, sequenced,
+};
+use crate::support::{Client, Server};
+
+/// A frame with this header and body.
+fn frame(key: i16, version: i16, body: &[u8]) -> Vec<u8> {
+    let mut request = [key.to_be_bytes(), version.to_be_bytes()].concat();
+    request.extend([0, 0, 0, 9, 0xff, 0xff]);
+    request.extend(body);
+    let length = i32::try_from(request.len()).unwrap();
+    [&length.to_be_bytes()[..], &request].concat()
+}
+
+async fn software(client: &mut Client, name: &str) -> ApiVersionsResponse {
+    let request = ApiVersionsRequest {
+        client_software_name: name.into(),
+        client_software_version: "1.0".into(),
+    };
+    client.call(4, &request).await
+}
+
+#[tokio::test]
+async fn unknown_api_versions_is_answered_in_version_0_with_error_35() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    client.send_raw(&frame(18, 99, &[0])).await;
+    let answer = client.receive_raw().await.unwrap();
+    assert_eq!(
+        answer[..4],
+        [0, 0, 0, 9],
+        "correlation id, and no tag buffer behind it"
+    );
+    let mut body = Decoder::new(answer.slice(4..));
+    let response = ApiVersionsResponse::decode(&mut body, 0).unwrap();
+    assert_eq!(response.error_code, ErrorCode::UNSUPPORTED_VERSION);
+    assert_eq!((response.api_keys[0].api_key, body.left()), (18, 0));
+    assert_eq!(
+        software(&mut client, "kcat").await.error_code,
+        ErrorCode::NONE
+    );
+}
+
+#[tokio::test]
+async fn api_versions_lists_what_is_served_in_every_version() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    for version in 0..=4 {
+        let request = ApiVersionsRequest {
+            client_software_name: "x".into(),
+            client_software_version: "1".into(),
+        };
+        let response = client.call(version, &request).await;
+        let range = |key: i16| {
+            let found = response.api_keys.iter().find(|api| api.api_key == key);
+            found.map(|api| (api.min_version, api.max_version))
+        };
+        assert_eq!(
+            range(0),
+            Some((0, 13)),
+            "old librdkafka compresses only if it sees Produce 0"
+        );
+        assert_eq!(range(1), Some((4, 18)));
+        assert_eq!(range(3), Some((0, 13)));
+        assert!(
+            (24..=28).all(|key| range(key).is_none()),
+            "no transactions yet"
+        );
+        assert!([4, 5, 6, 7, 71, 75].iter().all(|key| range(*key).is_none()));
+    }
+}
+
+#[tokio::test]
+async fn an_invalid_software_name_is_an_invalid_request() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    let refused = software(&mut client, "-bad name-").await;
+    assert_eq!(refused.error_code, ErrorCode::INVALID_REQUEST);
+}
+
+#[tokio::test]
+async fn what_is_not_a_request_closes_that_connection_only() {
+    let server = Server::start().await;
+    let mut bystander = server.connect().await;
+    for nonsense in [
+        frame(3, 99, &[]),                           // a version that does not exist
+        frame(0, 2, &[]),                            // advertised, but gone (trap 3)
+        frame(999, 0, &[]),                          // no such API
+        frame(24, 0, &[]),                           // not served
+        frame(3, 1, &[0x7f, 0xff, 0xff, 0xff]),      // a count beyond the frame
+        frame(0, 3, &[0xff]),                        // cut inside a field
+        (-5_i32).to_be_bytes().to_vec(),             // a negative length
+        (101_i32 << 20).to_be_bytes().to_vec(),      // a frame above 100 MiB
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".into(), // another protocol
+    ] {
+        let mut client = server.connect().await;
+        client.send_raw(&nonsense).await;
+        assert_eq!(client.receive_raw().await, None, "{nonsense:?}");
+    }
+    assert_eq!(
+        software(&mut bystander, "kcat").await.error_code,
+        ErrorCode::NONE
+    );
+}
+
+#[tokio::test]
+async fn answers_keep_the_order_of_the_requests_behind_a_waiting_fetch() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    create_topic(&mut client, "t", &[]).await;
+    let waiting = FetchRequest {
+        max_wait_ms: 60_000,
+        ..fetch_request("t", 0)
+    };
+    let fetch = client.send(FETCH, &waiting).await;
+    let metadata = client.send(9, &MetadataRequest::default()).await;
+    let mut other = server.connect().await;
+    produced(&mut other, "t", batch(&["wakes it"])).await;
+    let (first, answer) = client.receive::<FetchRequest>(FETCH).await;
+    assert_eq!(records(&only_fetched(answer)), [(0, "wakes it".to_owned())]);
+    let (second, _) = client.receive::<MetadataRequest>(9).await;
+    assert_eq!((first, second), (fetch, metadata));
+}
+
+#[tokio::test]
+async fn produce_requests_overlap_and_keep_their_order() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    create_topic(&mut client, "t", &[]).await;
+    let mut sent = Vec::new();
+    for sequence in 0..100 {
+        let records = sequenced(7, 0, sequence, &[&sequence.to_string()]);
+        sent.push(
+            client
+                .send(PRODUCE, &produce_request("t", -1, records))
+                .await,
+        );
+    }
+    for (base, expected) in (0..).zip(sent) {
+        let (answered, response) = client.receive::<ProduceRequest>(PRODUCE).await;
+        assert_eq!(answered, expected);
+        let partition = only(response);
+        assert_eq!(
+            (partition.error_code, partition.base_offset),
+            (ErrorCode::NONE, base)
+        );
+    }
+}
+
+#[tokio::test]
+async fn acks_0_has_no_response() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    create_topic(&mut client, "t", &[]).await;
+    client
+        .send(PRODUCE, &produce_request("t", 0, batch(&["quiet"])))
+        .await;
+    let loud = client
+        .send(PRODUCE, &produce_request("t", -1, batch(&["loud"])))
+        .await;
+    let (answered, response) = client.receive::<ProduceRequest>(PRODUCE).await;
+    assert_eq!((answered, only(response).base_offset), (loud, 1));
+    assert_eq!(read_all(&mut client, "t").await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_failed_acks_0_closes_the_connection() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    client
+        .send(PRODUCE, &produce_request("nowhere", 0, batch(&["x"])))
+        .await;
+    assert_eq!(client.receive_raw().await, None);
+}
+
+#[tokio::test]
+async fn connections_above_the_limit_are_closed_at_once() {
+    let server = Server::start_with(|config| config.connections_max = 1).await;
+    let mut first = server.connect().await;
+    assert_eq!(
+        software(&mut first, "kcat").await.error_code,
+        ErrorCode::NONE
+    );
+    let mut second = server.connect().await;
+    assert_eq!(second.receive_raw().await, None);
+    assert_eq!(
+        software(&mut first, "kcat").await.error_code,
+        ErrorCode::NONE
+    );
+}
+
+#[tokio::test]
+async fn a_request_above_the_whole_budget_is_served_alone() {
+    let server = Server::start_with(|config| config.request_bytes_max = 1024).await;
+    let mut client = server.connect().await;
+    create_topic(&mut client, "t", &[]).await;
+    let large = "x".repeat(100_000);
+    for expected in 0..3 {
+        assert_eq!(produced(&mut client, "t", batch(&[&large])).await, expected);
+    }
+}

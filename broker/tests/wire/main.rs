@@ -1,0 +1,20 @@
+//! The broker as clients see it: real sockets, real frames, a disk in memory that can lose power.
+//!
+//! One file per subject; a test's name states the fact.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admin;
+mod configs;
+mod connection;
+mod fetch;
+mod hostile;
+mod list_offsets;
+mod metadata;
+mod produce;
+mod requests;
+mod restart;
+mod topics;
