@@ -211,6 +211,30 @@ async fn text_too_long_is_refused_for_its_partition_alone() {
 }
 
 #[tokio::test]
+async fn commit_too_large_for_a_batch_is_refused_as_a_whole() {
+    let topics = MemoryTopics::new(1);
+    let topic = topics.add("t");
+    let coordinator = start(&topics).await;
+    let long = CommittedOffset {
+        metadata: Arc::from("x".repeat(METADATA_BYTES_MAX)),
+        ..offset(1, topic)
+    };
+    let offsets = (0..4_200)
+        .map(|partition| (place("t", partition), long.clone()))
+        .collect();
+    let results = coordinator.commit(group(), simple(offsets)).await.unwrap();
+    assert!(
+        results
+            .iter()
+            .all(|result| *result == Err(GroupError::CommitTooLarge))
+    );
+    assert_eq!((results.len(), topics.logs[0].batch_count()), (4_200, 0));
+    let small = simple(vec![(place("t", 0), long)]);
+    assert_eq!(coordinator.commit(group(), small).await.unwrap(), [Ok(())]);
+    coordinator.stop().await;
+}
+
+#[tokio::test]
 async fn commit_of_a_group_that_does_not_exist() {
     let topics = MemoryTopics::new(1);
     let topic = topics.add("t");

@@ -1,19 +1,9 @@
-//! Groups over the wire: a real broker on a real directory, a raw client, every version of the group APIs.
-
-#![allow(
-    clippy::unwrap_used,
-    reason = "a test fails by panicking, also in its helper functions"
-)]
-
-use std::io;
+//! Groups over the wire: every version of the group APIs, a rebalance of two, what survives a power cut.
 
 use bytes::Bytes;
-use headrace_broker::{Broker, BrokerConfig};
-use headrace_protocol::create_topics::{CreatableTopic, CreateTopicsRequest};
 use headrace_protocol::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use headrace_protocol::describe_groups::DescribeGroupsRequest;
 use headrace_protocol::find_coordinator::{FindCoordinatorRequest, KEY_TYPE_TRANSACTION};
-use headrace_protocol::header::{decode_response_frame, encode_request_frame};
 use headrace_protocol::heartbeat::HeartbeatRequest;
 use headrace_protocol::join_group::{
     JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse,
@@ -28,69 +18,28 @@ use headrace_protocol::offset_fetch::{
 };
 use headrace_protocol::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 use headrace_protocol::{ErrorCode, Request, Str};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use uuid::Uuid;
+
+use crate::requests::{create, topic};
+use crate::support::{Client, Server};
 
 const TOPIC: &str = "t";
 
-struct Client(TcpStream);
-
-impl Client {
-    async fn connect(broker: &Broker) -> Client {
-        Client(TcpStream::connect(broker.local_addr()).await.unwrap())
-    }
-
-    /// Sends a request in its newest version, or in `version` if it has so many.
-    async fn ask<R: Request>(&mut self, version: i16, request: &R) -> R::Response {
-        let version = newest_upto::<R>(version);
-        self.send(version, request).await.unwrap();
-        self.receive::<R>(version).await.unwrap()
-    }
-
-    async fn send<R: Request>(&mut self, version: i16, request: &R) -> io::Result<()> {
-        let frame = encode_request_frame(1, Some("test".into()), version, request).unwrap();
-        self.0.write_all(&frame.concat()).await
-    }
-
-    async fn receive<R: Request>(&mut self, version: i16) -> io::Result<R::Response> {
-        let length = self.0.read_i32().await?;
-        let mut frame = vec![0; usize::try_from(length).unwrap()];
-        self.0.read_exact(&mut frame).await?;
-        Ok(decode_response_frame::<R>(Bytes::from(frame), version)
-            .unwrap()
-            .1)
-    }
+/// Sends a request in `version`, or the nearest one that the API has.
+async fn ask<R: Request>(client: &mut Client, version: i16, request: &R) -> R::Response {
+    client.call(newest_upto::<R>(version), request).await
 }
 
 fn newest_upto<R: Request>(version: i16) -> i16 {
     version.clamp(*R::VERSIONS.start(), *R::VERSIONS.end())
 }
 
-async fn start(data: &std::path::Path) -> Broker {
-    let config = BrokerConfig {
-        listen: "127.0.0.1:0".to_owned(),
-        data: data.to_owned(),
-        group_initial_rebalance_delay_ms: 0,
-        shards: Some(2),
-        ..BrokerConfig::default()
-    };
-    Broker::start(config).await.unwrap()
+async fn start() -> Server {
+    Server::start_with(|config| config.group_initial_rebalance_delay_ms = 0).await
 }
 
 async fn create_topic(client: &mut Client) -> Uuid {
-    let topic = CreatableTopic {
-        name: TOPIC.into(),
-        num_partitions: 2,
-        ..CreatableTopic::default()
-    };
-    let request = CreateTopicsRequest {
-        topics: vec![topic],
-        ..CreateTopicsRequest::default()
-    };
-    let created = client.ask(i16::MAX, &request).await;
-    assert_eq!(created.topics[0].error_code, ErrorCode::NONE);
-    created.topics[0].topic_id
+    create(client, vec![topic(TOPIC, 2, &[])]).await.topics[0].topic_id
 }
 
 fn join(group: &str, member_id: &Str, version: i16) -> JoinGroupRequest {
@@ -114,9 +63,7 @@ fn join(group: &str, member_id: &Str, version: i16) -> JoinGroupRequest {
 
 /// Joins, with a second request if the first only gave the id.
 async fn joined(client: &mut Client, group: &str, version: i16) -> JoinGroupResponse {
-    let response = client
-        .ask(version, &join(group, &Str::default(), version))
-        .await;
+    let response = ask(client, version, &join(group, &Str::default(), version)).await;
     if newest_upto::<JoinGroupRequest>(version) < 4 {
         return response;
     }
@@ -125,9 +72,7 @@ async fn joined(client: &mut Client, group: &str, version: i16) -> JoinGroupResp
         response.member_id.starts_with("test-"),
         "client id, a dash, a random part"
     );
-    client
-        .ask(version, &join(group, &response.member_id, version))
-        .await
+    ask(client, version, &join(group, &response.member_id, version)).await
 }
 
 fn commit(group: &str, topic_id: Uuid, version: i16, offset: i64) -> OffsetCommitRequest {
@@ -184,7 +129,7 @@ async fn fetch(
             ..request
         }
     };
-    let response = client.ask(version, &request).await;
+    let response = ask(client, version, &request).await;
     assert_eq!(response.error_code, ErrorCode::NONE);
     let text = |text: Option<Str>| text.unwrap().to_string();
     let mut found = Vec::new();
@@ -213,13 +158,12 @@ fn nothing() -> (i64, String) {
 
 #[tokio::test]
 async fn a_member_lives_its_life_in_every_version() {
-    let dir = tempfile::tempdir().unwrap();
-    let broker = start(dir.path()).await;
-    let mut client = Client::connect(&broker).await;
+    let server = start().await;
+    let mut client = server.connect().await;
     let topic_id = create_topic(&mut client).await;
     for version in 0..=10 {
         let group = format!("g{version}");
-        find_coordinator(&mut client, &group, version, &broker).await;
+        find_coordinator(&mut client, &group, version, &server).await;
         let nobody = [nothing(), nothing()];
         assert_eq!(
             fetch(&mut client, &group, topic_id, version).await,
@@ -240,13 +184,16 @@ async fn a_member_lives_its_life_in_every_version() {
             member_id: me.member_id.clone(),
             ..HeartbeatRequest::default()
         };
-        assert_eq!(client.ask(version, &beat).await.error_code, ErrorCode::NONE);
+        assert_eq!(
+            ask(&mut client, version, &beat).await.error_code,
+            ErrorCode::NONE
+        );
         let committed = OffsetCommitRequest {
             generation_id_or_member_epoch: 1,
             member_id: me.member_id.clone(),
             ..commit(&group, topic_id, version, 42)
         };
-        let response = client.ask(version, &committed).await;
+        let response = ask(&mut client, version, &committed).await;
         let codes: Vec<_> = response.topics[0]
             .partitions
             .iter()
@@ -262,22 +209,21 @@ async fn a_member_lives_its_life_in_every_version() {
         describe(&mut client, &group, version).await;
         leave(&mut client, &group, &me.member_id, version).await;
         assert_eq!(
-            client.ask(version, &beat).await.error_code,
+            ask(&mut client, version, &beat).await.error_code,
             ErrorCode::UNKNOWN_MEMBER_ID
         );
     }
-    broker.shutdown().await.unwrap();
 }
 
-async fn find_coordinator(client: &mut Client, group: &str, version: i16, broker: &Broker) {
+async fn find_coordinator(client: &mut Client, group: &str, version: i16, server: &Server) {
     let version = newest_upto::<FindCoordinatorRequest>(version);
-    let port = i32::from(broker.local_addr().port());
+    let port = i32::from(server.broker.local_addr().port());
     if version < 4 {
         let request = FindCoordinatorRequest {
             key: group.into(),
             ..FindCoordinatorRequest::default()
         };
-        let found = client.ask(version, &request).await;
+        let found = ask(client, version, &request).await;
         assert_eq!(
             (found.error_code, found.port, found.node_id),
             (ErrorCode::NONE, port, 1)
@@ -288,7 +234,7 @@ async fn find_coordinator(client: &mut Client, group: &str, version: i16, broker
             coordinator_keys: vec![group.into(), "other".into()],
             ..FindCoordinatorRequest::default()
         };
-        let found = client.ask(version, &request).await.coordinators;
+        let found = ask(client, version, &request).await.coordinators;
         assert_eq!((&*found[0].key, &*found[1].key), (group, "other"));
         assert_eq!(
             (found[0].error_code, found[0].port, found[0].node_id),
@@ -311,7 +257,7 @@ async fn sync(client: &mut Client, group: &str, me: &JoinGroupResponse, version:
         }],
         ..SyncGroupRequest::default()
     };
-    let synced = client.ask(version, &request).await;
+    let synced = ask(client, version, &request).await;
     assert_eq!(
         (synced.error_code, &synced.assignment[..]),
         (ErrorCode::NONE, &b"part"[..])
@@ -324,7 +270,7 @@ async fn describe(client: &mut Client, group: &str, version: i16) {
         groups: vec![group.into(), "missing".into()],
         include_authorized_operations: version >= 3,
     };
-    let groups = client.ask(version, &request).await.groups;
+    let groups = ask(client, version, &request).await.groups;
     assert_eq!(
         (groups[0].error_code, &*groups[0].group_state),
         (ErrorCode::NONE, "Stable")
@@ -351,13 +297,13 @@ async fn describe(client: &mut Client, group: &str, version: i16) {
         (groups[1].error_code, &*groups[1].group_state),
         (missing, "Dead")
     );
-    let list = client.ask(version, &ListGroupsRequest::default()).await;
+    let list = ask(client, version, &ListGroupsRequest::default()).await;
     assert!(list.groups.iter().any(|listed| &*listed.group_id == group));
     let filter = ListGroupsRequest {
         states_filter: vec!["sTaBlE".into()],
         types_filter: vec!["CLASSIC".into()],
     };
-    let stable = client.ask(5, &filter).await.groups;
+    let stable = ask(client, 5, &filter).await.groups;
     assert_eq!(stable.len(), 1, "the groups before this one are empty");
     assert_eq!(
         (&*stable[0].group_id, &*stable[0].group_state),
@@ -367,7 +313,7 @@ async fn describe(client: &mut Client, group: &str, version: i16) {
         types_filter: vec!["consumer".into()],
         ..filter
     };
-    assert_eq!(client.ask(5, &other).await.groups, []);
+    assert_eq!(ask(client, 5, &other).await.groups, []);
 }
 
 async fn leave(client: &mut Client, group: &str, member_id: &Str, version: i16) {
@@ -382,10 +328,10 @@ async fn leave(client: &mut Client, group: &str, member_id: &Str, version: i16) 
             ..request
         };
         assert_eq!(
-            client.ask(version, &request).await.error_code,
+            ask(client, version, &request).await.error_code,
             ErrorCode::NONE
         );
-        let again = client.ask(version, &request).await;
+        let again = ask(client, version, &request).await;
         assert_eq!(again.error_code, ErrorCode::UNKNOWN_MEMBER_ID);
     } else {
         let member = |id: &str| MemberIdentity {
@@ -394,9 +340,7 @@ async fn leave(client: &mut Client, group: &str, member_id: &Str, version: i16) 
             reason: None,
         };
         let members = vec![member(member_id), member("ghost")];
-        let left = client
-            .ask(version, &LeaveGroupRequest { members, ..request })
-            .await;
+        let left = ask(client, version, &LeaveGroupRequest { members, ..request }).await;
         let codes: Vec<_> = left
             .members
             .iter()
@@ -409,17 +353,15 @@ async fn leave(client: &mut Client, group: &str, member_id: &Str, version: i16) 
 
 #[tokio::test]
 async fn two_members_share_a_generation_and_a_rebalance_waits_for_both() {
-    let dir = tempfile::tempdir().unwrap();
-    let broker = start(dir.path()).await;
-    let (mut a, mut b) = (
-        Client::connect(&broker).await,
-        Client::connect(&broker).await,
-    );
-    find_coordinator(&mut a, "g", 6, &broker).await;
+    let server = start().await;
+    let (mut a, mut b) = (server.connect().await, server.connect().await);
+    find_coordinator(&mut a, "g", 6, &server).await;
     let first = joined(&mut a, "g", 9).await;
     sync(&mut a, "g", &first, 5).await;
-    let id = b.ask(9, &join("g", &Str::default(), 9)).await.member_id;
-    b.send(9, &join("g", &id, 9)).await.unwrap();
+    let id = ask(&mut b, 9, &join("g", &Str::default(), 9))
+        .await
+        .member_id;
+    b.send(9, &join("g", &id, 9)).await;
     // b is on its way, so a is told to rejoin, and its join completes the phase for both.
     let beat = HeartbeatRequest {
         group_id: "g".into(),
@@ -427,57 +369,69 @@ async fn two_members_share_a_generation_and_a_rebalance_waits_for_both() {
         member_id: first.member_id.clone(),
         ..HeartbeatRequest::default()
     };
-    while a.ask(4, &beat).await.error_code == ErrorCode::NONE {
+    while ask(&mut a, 4, &beat).await.error_code == ErrorCode::NONE {
         tokio::task::yield_now().await;
     }
-    let again = a.ask(9, &join("g", &first.member_id, 9)).await;
-    let other = b.receive::<JoinGroupRequest>(9).await.unwrap();
+    let again = ask(&mut a, 9, &join("g", &first.member_id, 9)).await;
+    let (_, other) = b.receive::<JoinGroupRequest>(9).await;
     assert_eq!((again.generation_id, other.generation_id), (2, 2));
     assert_eq!((again.members.len(), other.members.len()), (2, 0));
     assert_eq!(again.leader, other.leader);
-    broker.shutdown().await.unwrap();
 }
 
-#[tokio::test]
-async fn restart_keeps_offsets_and_generation() {
-    let dir = tempfile::tempdir().unwrap();
-    let broker = start(dir.path()).await;
-    let mut client = Client::connect(&broker).await;
+/// A stable group `g` with one member, and 20 commits of a simple group, each acknowledged.
+async fn fill(server: &Server) -> (Uuid, HeartbeatRequest) {
+    let mut client = server.connect().await;
     let topic_id = create_topic(&mut client).await;
-    find_coordinator(&mut client, "g", 6, &broker).await;
-    find_coordinator(&mut client, "simple", 6, &broker).await;
+    find_coordinator(&mut client, "g", 6, server).await;
+    find_coordinator(&mut client, "simple", 6, server).await;
     let me = joined(&mut client, "g", 9).await;
     sync(&mut client, "g", &me, 5).await;
     for offset in 1..=20 {
-        let request = commit("simple", topic_id, 10, offset);
-        client.ask(10, &request).await;
+        let response = ask(&mut client, 10, &commit("simple", topic_id, 10, offset)).await;
+        assert_eq!(response.topics[0].partitions[0].error_code, ErrorCode::NONE);
     }
-    broker.shutdown().await.unwrap();
-
-    let broker = start(dir.path()).await;
-    let mut client = Client::connect(&broker).await;
-    find_coordinator(&mut client, "g", 6, &broker).await;
-    find_coordinator(&mut client, "simple", 6, &broker).await;
-    let found = fetch(&mut client, "simple", topic_id, 10).await;
-    assert_eq!(found, [(20, "note".to_owned()), nothing()]);
     let beat = HeartbeatRequest {
         group_id: "g".into(),
         generation_id: me.generation_id,
         member_id: me.member_id,
         ..HeartbeatRequest::default()
     };
-    assert_eq!(client.ask(4, &beat).await.error_code, ErrorCode::NONE);
-    broker.shutdown().await.unwrap();
+    (topic_id, beat)
+}
+
+async fn check_filled(server: &Server, topic_id: Uuid, beat: &HeartbeatRequest) {
+    let mut client = server.connect().await;
+    find_coordinator(&mut client, "g", 6, server).await;
+    find_coordinator(&mut client, "simple", 6, server).await;
+    let found = fetch(&mut client, "simple", topic_id, 10).await;
+    assert_eq!(found, [(20, "note".to_owned()), nothing()]);
+    assert_eq!(ask(&mut client, 4, beat).await.error_code, ErrorCode::NONE);
+}
+
+#[tokio::test]
+async fn restart_keeps_offsets_and_generation() {
+    let server = start().await;
+    let (topic_id, beat) = fill(&server).await;
+    let server = server.restart().await;
+    check_filled(&server, topic_id, &beat).await;
+}
+
+#[tokio::test]
+async fn power_cut_keeps_offsets_and_generation() {
+    let server = start().await;
+    let (topic_id, beat) = fill(&server).await;
+    let server = server.crash().await;
+    check_filled(&server, topic_id, &beat).await;
 }
 
 #[tokio::test]
 async fn offsets_go_with_their_topic() {
-    let dir = tempfile::tempdir().unwrap();
-    let broker = start(dir.path()).await;
-    let mut client = Client::connect(&broker).await;
+    let server = start().await;
+    let mut client = server.connect().await;
     let old = create_topic(&mut client).await;
-    find_coordinator(&mut client, "g", 6, &broker).await;
-    client.ask(10, &commit("g", old, 10, 5)).await;
+    find_coordinator(&mut client, "g", 6, &server).await;
+    ask(&mut client, 10, &commit("g", old, 10, 5)).await;
     let topic = DeleteTopicState {
         name: Some(TOPIC.into()),
         topic_id: Uuid::nil(),
@@ -486,13 +440,13 @@ async fn offsets_go_with_their_topic() {
         topics: vec![topic],
         ..DeleteTopicsRequest::default()
     };
-    let deleted = client.ask(6, &delete).await;
+    let deleted = ask(&mut client, 6, &delete).await;
     assert_eq!(deleted.responses[0].error_code, ErrorCode::NONE);
     assert_eq!(
         fetch(&mut client, "g", old, 9).await,
         [nothing(), nothing()]
     );
-    let refused = client.ask(10, &commit("g", old, 10, 6)).await;
+    let refused = ask(&mut client, 10, &commit("g", old, 10, 6)).await;
     assert_eq!(
         refused.topics[0].partitions[0].error_code,
         ErrorCode::UNKNOWN_TOPIC_ID
@@ -504,7 +458,7 @@ async fn offsets_go_with_their_topic() {
             [nothing(), nothing()]
         );
     }
-    client.ask(10, &commit("g", new, 10, 7)).await;
+    ask(&mut client, 10, &commit("g", new, 10, 7)).await;
     let all = OffsetFetchRequestGroup {
         group_id: "g".into(),
         ..OffsetFetchRequestGroup::default()
@@ -513,30 +467,28 @@ async fn offsets_go_with_their_topic() {
         groups: vec![all],
         ..OffsetFetchRequest::default()
     };
-    let topics = client.ask(10, &request).await.groups.remove(0).topics;
+    let topics = ask(&mut client, 10, &request).await.groups.remove(0).topics;
     assert_eq!((topics.len(), topics[0].topic_id), (1, new));
     assert_eq!(topics[0].partitions[0].committed_offset, 7);
-    broker.shutdown().await.unwrap();
 }
 
 #[tokio::test]
 async fn transaction_coordinators_are_refused_with_a_text() {
-    let dir = tempfile::tempdir().unwrap();
-    let broker = start(dir.path()).await;
-    let mut client = Client::connect(&broker).await;
+    let server = start().await;
+    let mut client = server.connect().await;
     let request = FindCoordinatorRequest {
         key_type: KEY_TYPE_TRANSACTION,
         ..FindCoordinatorRequest::default()
     };
-    let one = client
-        .ask(
-            1,
-            &FindCoordinatorRequest {
-                key: "tx".into(),
-                ..request.clone()
-            },
-        )
-        .await;
+    let one = ask(
+        &mut client,
+        1,
+        &FindCoordinatorRequest {
+            key: "tx".into(),
+            ..request.clone()
+        },
+    )
+    .await;
     assert_eq!(
         (one.error_code, one.node_id),
         (ErrorCode::INVALID_REQUEST, -1)
@@ -546,15 +498,15 @@ async fn transaction_coordinators_are_refused_with_a_text() {
             .is_some_and(|text| text.contains("transactions"))
     );
     let keys = vec!["tx".into()];
-    let several = client
-        .ask(
-            6,
-            &FindCoordinatorRequest {
-                coordinator_keys: keys,
-                ..request
-            },
-        )
-        .await;
+    let several = ask(
+        &mut client,
+        6,
+        &FindCoordinatorRequest {
+            coordinator_keys: keys,
+            ..request
+        },
+    )
+    .await;
     let found = &several.coordinators[0];
     assert_eq!(
         (found.error_code, found.port),
@@ -566,5 +518,4 @@ async fn transaction_coordinators_are_refused_with_a_text() {
             .as_ref()
             .is_some_and(|text| text.contains("transactions"))
     );
-    broker.shutdown().await.unwrap();
 }
