@@ -4,6 +4,7 @@
 //! does not have is such an error and never becomes another offset silently.
 mod group;
 mod reader;
+mod scan;
 
 use bytes::{Bytes, BytesMut};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -12,7 +13,8 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use crate::change::{ChangeHeaders, HeaderError};
 
 pub use group::{GroupConsumer, Start};
-pub use reader::{Reader, last_record, read_to_end};
+pub use reader::Reader;
+pub use scan::{last_record, read_to_end};
 
 /// One record as read from a log.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@
 //! ```
 //! Invariant: every record given has an offset at or above `from` and above the record before it.
 use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use rdkafka::consumer::{Consumer as _, StreamConsumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::{ReadError, Record, judge, native};
@@ -22,7 +24,7 @@ use crate::connection::{self, ClientConfig, Context, REQUEST_TIMEOUT};
 
 /// Reads one partition; see the file's header.
 pub struct Reader {
-    consumer: Arc<StreamConsumer<Context>>,
+    consumer: Arc<Quiet>,
     topic: String,
     partition: i32,
     /// Offset of the next record wanted; moved by each record given.
@@ -43,8 +45,29 @@ impl fmt::Debug for Reader {
     }
 }
 
+/// A consumer whose closing (a tenth of a second) never holds up a task.
+struct Quiet(Option<StreamConsumer<Context>>);
+
+impl Deref for Quiet {
+    type Target = StreamConsumer<Context>;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref().expect("only drop takes the consumer out")
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        let consumer = self.0.take();
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(consumer))),
+            Err(_) => drop(consumer),
+        }
+    }
+}
+
 /// What arrived from librdkafka.
-enum Arrival {
+pub(super) enum Arrival {
     Record(Record),
     /// The reader has caught up with the log's end.
     End,
@@ -61,49 +84,56 @@ impl Reader {
         partition: i32,
         from: i64,
     ) -> Result<Reader, ReadError> {
-        Reader::open_at(native(config), topic, partition, Offset::Offset(from), from)
+        let mut reader = Reader::connect(native(config), topic, partition)?;
+        reader.assign(from)?;
+        Ok(reader)
     }
 
-    /// A reader that learns of the log's end at once instead of after a long poll.
-    fn scan(
-        config: &ClientConfig,
-        topic: &str,
-        partition: i32,
-        from: Offset,
-    ) -> Result<Reader, ReadError> {
-        let mut native = native(config);
-        native.set("fetch.wait.max.ms", "5");
-        Reader::open_at(native, topic, partition, from, 0)
-    }
-
-    /// Starts at a place that the log translates; `least` is below every offset it may mean.
-    fn open_at(
+    /// A reader that reads nothing yet.
+    pub(super) fn connect(
         mut native: rdkafka::ClientConfig,
         topic: &str,
         partition: i32,
-        from: Offset,
-        least: i64,
     ) -> Result<Reader, ReadError> {
-        let failed = |error: KafkaError| ReadError::Failed {
-            topic: topic.to_owned(),
-            reason: error.to_string(),
-        };
         // a group is never joined; the name is only what librdkafka insists on
         native
             .set("group.id", "headrace-reader")
             .set("auto.offset.reset", "error");
-        let consumer: StreamConsumer<Context> = connection::create(&native).map_err(failed)?;
+        match connection::create(&native) {
+            Ok(consumer) => Ok(Reader {
+                consumer: Arc::new(Quiet(Some(consumer))),
+                topic: topic.to_owned(),
+                partition,
+                position: 0,
+                error: None,
+            }),
+            Err(error) => Err(ReadError::Failed {
+                topic: topic.to_owned(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// Goes on at an offset. Offsets are always concrete: librdkafka takes half a second for logical ones.
+    pub(super) fn assign(&mut self, from: i64) -> Result<(), ReadError> {
+        let failed = |error: KafkaError| ReadError::Failed {
+            topic: self.topic.clone(),
+            reason: error.to_string(),
+        };
         let mut list = TopicPartitionList::with_capacity(1);
-        list.add_partition_offset(topic, partition, from)
+        list.add_partition_offset(&self.topic, self.partition, Offset::Offset(from))
             .map_err(failed)?;
-        consumer.assign(&list).map_err(failed)?;
-        Ok(Reader {
-            consumer: Arc::new(consumer),
-            topic: topic.to_owned(),
-            partition,
-            position: least,
-            error: None,
-        })
+        self.consumer.assign(&list).map_err(failed)?;
+        (self.position, self.error) = (from, None);
+        Ok(())
+    }
+
+    /// The error of a cluster that is silent.
+    pub(super) fn unreachable(&self) -> ReadError {
+        ReadError::Unreachable {
+            topic: self.topic.clone(),
+            reason: self.consumer.context().last_error(),
+        }
     }
 
     /// Offset of the next record wanted.
@@ -165,7 +195,7 @@ impl Reader {
             .expect("the question neither panics nor is cancelled")
     }
 
-    async fn arrival(&mut self) -> Result<Arrival, ReadError> {
+    pub(super) async fn arrival(&mut self) -> Result<Arrival, ReadError> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
@@ -187,59 +217,6 @@ impl Reader {
                 }
                 _ => judge(&self.topic, &error).map_or(Ok(Arrival::Nothing), Err),
             },
-        }
-    }
-}
-
-/// Reads a whole partition from its log start to the end it has when reached: small compacted topics.
-/// Fails with [`ReadError::Unreachable`] when the cluster is silent for [`REQUEST_TIMEOUT`].
-pub async fn read_to_end(
-    config: &ClientConfig,
-    topic: &str,
-    partition: i32,
-) -> Result<Vec<Record>, ReadError> {
-    let reader = Reader::scan(config, topic, partition, Offset::Beginning)?;
-    to_end(reader).await
-}
-
-/// The last record of a partition; `None` when it holds none.
-///
-/// Offsets below the end may hold no record (control batches, compaction), so it looks further and further back.
-pub async fn last_record(
-    config: &ClientConfig,
-    topic: &str,
-    partition: i32,
-) -> Result<Option<Record>, ReadError> {
-    for back in [1, 64, 4096] {
-        let reader = Reader::scan(config, topic, partition, Offset::OffsetTail(back))?;
-        match to_end(reader).await.map(|mut records| records.pop()) {
-            Ok(None) => {}
-            Ok(last) => return Ok(last),
-            Err(ReadError::OffsetOutOfRange { .. }) => break,
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(read_to_end(config, topic, partition).await?.pop())
-}
-
-async fn to_end(mut reader: Reader) -> Result<Vec<Record>, ReadError> {
-    let mut records = Vec::new();
-    let mut deadline = Instant::now() + REQUEST_TIMEOUT;
-    loop {
-        let Ok(arrival) = tokio::time::timeout_at(deadline, reader.arrival()).await else {
-            let reason = reader.consumer.context().last_error();
-            return Err(ReadError::Unreachable {
-                topic: reader.topic,
-                reason,
-            });
-        };
-        match arrival? {
-            Arrival::Record(record) => {
-                records.push(record);
-                deadline = Instant::now() + REQUEST_TIMEOUT;
-            }
-            Arrival::End => return Ok(records),
-            Arrival::Nothing => {}
         }
     }
 }
