@@ -33,6 +33,8 @@ pub struct Recovered {
     pub epoch: LeaderEpoch,
     /// Producers as of the log end.
     pub producers: Producers,
+    /// Where the producer snapshot beside the log was taken, if there is one.
+    pub snapshot: Option<Offset>,
 }
 
 /// A batch that wants to be appended; `T` is whatever the caller answers with.
@@ -106,6 +108,8 @@ pub struct Core<T> {
     until_flushed: VecDeque<Waiting<T>>,
     /// Taken at a roll, kept back until all that it describes is durable.
     snapshot: Option<(Offset, Vec<u8>)>,
+    /// Where the one beside the log was taken.
+    snapshot_kept: Option<Offset>,
     failed: bool,
 }
 
@@ -122,6 +126,7 @@ impl<T> Core<T> {
             until_written: VecDeque::new(),
             until_flushed: VecDeque::new(),
             snapshot: None,
+            snapshot_kept: recovered.snapshot,
             failed: false,
         }
     }
@@ -151,10 +156,13 @@ impl<T> Core<T> {
         self.assert_order();
     }
 
-    /// The producer state to keep when the log is closed; only if everything is durable.
+    /// The producer state to keep when the log is closed: only if everything is durable, and there is
+    /// something that the snapshot beside the log does not say.
     pub fn snapshot_at_close(&self) -> Option<Vec<u8>> {
         let clean = !self.failed && self.high_watermark == self.next_offset;
-        clean.then(|| self.producers.snapshot(self.next_offset))
+        let kept = self.snapshot_kept.unwrap_or(self.log_start);
+        let news = kept < self.next_offset;
+        (clean && news).then(|| self.producers.snapshot(self.next_offset))
     }
 
     fn append(&mut self, append: Append<T>, effects: &mut Vec<Effect<T>>) {
@@ -216,7 +224,8 @@ impl<T> Core<T> {
             self.high_watermark = offset;
             effects.push(Effect::HighWatermark(offset));
         }
-        if let Some((_, bytes)) = self.snapshot.take_if(|(at, _)| *at <= offset) {
+        if let Some((at, bytes)) = self.snapshot.take_if(|(at, _)| *at <= offset) {
+            self.snapshot_kept = Some(at);
             effects.push(Effect::Snapshot(bytes));
         }
         answer(&mut self.until_written, self.written, effects);

@@ -283,3 +283,23 @@ fn a_snapshot_at_close_needs_everything_durable() {
     let (at, _) = Producers::restore(&partition.core.snapshot_at_close().unwrap()).unwrap();
     assert_eq!(at, Offset(2));
 }
+
+#[test]
+fn a_log_that_did_not_grow_needs_no_new_snapshot() {
+    assert_eq!(Partition::leading().core.snapshot_at_close(), None);
+    let recovered = Recovered {
+        log_end: Offset(7),
+        snapshot: Some(Offset(7)),
+        ..Recovered::default()
+    };
+    assert_eq!(
+        Partition::recovered(recovered).core.snapshot_at_close(),
+        None
+    );
+    let recovered = Recovered {
+        log_end: Offset(7),
+        ..Recovered::default()
+    };
+    let partition = Partition::recovered(recovered);
+    assert!(partition.core.snapshot_at_close().is_some());
+}

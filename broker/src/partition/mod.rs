@@ -12,6 +12,7 @@
 pub mod core;
 #[cfg(test)]
 mod core_tests;
+mod opener;
 mod owner;
 pub mod producers;
 pub mod registry;

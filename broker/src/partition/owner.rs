@@ -1,6 +1,6 @@
 //! The thread that owns the catalogue and carries out its changes, one after another.
 //!
-//! It may block: on the disk, and on the shards that open and drop logs for it. The last catalogue written
+//! It may block: on the disk, and on the shards that take and drop logs for it. The last catalogue written
 //! is the truth; an image whose write failed is thrown away.
 
 use std::collections::HashSet;
@@ -14,9 +14,11 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::opener::{OpenFailure, Opened, Place, open_all};
 use super::registry::{ChangeFailure, LoadError, NewTopic, Topic, Topics};
-use super::shard::{Message, Open, OpenFailure, Slot, answer};
+use super::shard::{Adopt, Message, Slot, answer};
 use super::{Handle, Inner, Waiters};
+use crate::clock::Clock;
 use crate::controller::image::{Image, TopicRecord};
 use crate::topic_config::TopicConfig;
 
@@ -50,8 +52,8 @@ pub(super) enum Change {
     },
 }
 
-/// A log that a shard was asked to open.
-struct Opening {
+/// A log that was handed to its shard.
+struct Adopting {
     partition: i32,
     slot: Slot,
     inbox: mpsc::Sender<Message>,
@@ -62,6 +64,7 @@ struct Opening {
 /// The state of the thread.
 pub(super) struct Owner {
     data: Arc<DataDir>,
+    clock: Arc<dyn Clock>,
     shards: Vec<mpsc::Sender<Message>>,
     image: Image,
     /// What readers see; written here only.
@@ -72,11 +75,13 @@ pub(super) struct Owner {
 impl Owner {
     pub(super) fn new(
         data: Arc<DataDir>,
+        clock: Arc<dyn Clock>,
         shards: Vec<mpsc::Sender<Message>>,
         topics: Arc<ArcSwap<Topics>>,
     ) -> Owner {
         Owner {
             data,
+            clock,
             shards,
             image: Image::default(),
             topics,
@@ -96,12 +101,12 @@ impl Owner {
         };
         self.image = Image::decode(&bytes)?;
         let mut found: HashSet<_> = logs.into_iter().collect();
-        let mut opening = Vec::new();
-        for topic in self.image.topics().cloned().collect::<Vec<_>>() {
+        let records: Vec<_> = self.image.topics().cloned().collect();
+        for topic in &records {
             for partition in 0..topic.partitions {
                 if !found.remove(&(topic.id, partition)) {
-                    let dir = self.data.log_dir(topic.id, partition);
-                    let (topic, dir) = (topic.name, dir.display().to_string());
+                    let dir = self.data.log_dir(topic.id, partition).display().to_string();
+                    let topic = Arc::clone(&topic.name);
                     return Err(LoadError::LogMissing {
                         topic,
                         partition,
@@ -109,24 +114,24 @@ impl Owner {
                     });
                 }
             }
-            let config = TopicConfig::parse(&topic.overrides).expect("checked by decode");
-            let logs = self.start_opening(&topic, &config);
-            opening.push((topic, config, logs));
         }
         for (id, partition) in found {
             info!(%id, partition, "a log that no topic names is removed");
             self.data.remove_log(id, partition)?;
         }
+        let opened = self.open(&records);
         let mut topics = Topics::default();
-        for (record, config, logs) in opening {
-            let name = Arc::clone(&record.name);
-            let partitions =
-                finish_opening(record.id, logs).map_err(|(partition, reason)| LoadError::Log {
-                    topic: name,
+        for (record, opened) in records.into_iter().zip(opened) {
+            let failed = |(partition, reason)| {
+                let topic = Arc::clone(&record.name);
+                LoadError::Log {
+                    topic,
                     partition,
                     reason,
-                })?;
-            topics.insert(Arc::new(publishable(record, config, partitions)));
+                }
+            };
+            let handles = opened.map_err(failed)?;
+            topics.insert(Arc::new(publishable(record, handles)));
         }
         self.topics.store(Arc::new(topics));
         Ok(())
@@ -171,7 +176,7 @@ impl Owner {
     }
 
     fn create(&mut self, topic: NewTopic) -> Result<Arc<Topic>, ChangeFailure> {
-        let config = self.check(&topic)?;
+        self.check(&topic)?;
         let NewTopic {
             name,
             partitions,
@@ -183,8 +188,9 @@ impl Owner {
             partitions,
             overrides,
         };
-        let logs = self.start_opening(&record, &config);
-        let handles = finish_opening(record.id, logs).map_err(|(partition, reason)| {
+        let opened = self.open(std::slice::from_ref(&record)).pop();
+        let opened = opened.expect("one topic, one result");
+        let handles = opened.map_err(|(partition, reason)| {
             warn!(topic = %record.name, partition, %reason, "topic is not created");
             self.remove_logs(record.id, record.partitions);
             ChangeFailure::Disk(reason.to_string())
@@ -192,12 +198,12 @@ impl Owner {
         let mut image = self.image.clone();
         image.insert(record.clone());
         if let Err(failed) = self.write(image) {
+            // the directories stay: the catalogue on disk may name them by now; the next start knows
             drop_logs(&handles);
-            self.remove_logs(record.id, record.partitions);
             return Err(failed);
         }
         info!(topic = %record.name, id = %record.id, partitions, "topic is created");
-        let topic = Arc::new(publishable(record, config, handles));
+        let topic = Arc::new(publishable(record, handles));
         let mut topics = Topics::clone(&self.topics.load());
         topics.insert(Arc::clone(&topic));
         self.topics.store(Arc::new(topics));
@@ -243,19 +249,43 @@ impl Owner {
         }
     }
 
-    /// Asks the shards to open all partitions of a topic, side by side.
-    fn start_opening(&mut self, topic: &TopicRecord, config: &TopicConfig) -> Vec<Opening> {
-        (0..topic.partitions)
-            .map(|partition| self.start_opening_one(topic.id, partition, config))
-            .collect()
+    /// Opens all partitions of these topics side by side and hands them to the shards; one result for each
+    /// topic, in their order: its handles, or the first partition that failed.
+    fn open(&mut self, topics: &[TopicRecord]) -> Vec<Result<Vec<Handle>, (i32, OpenFailure)>> {
+        let places = topics.iter().flat_map(|topic| self.places(topic)).collect();
+        let opened = open_all(&self.data.disk(), places, self.clock.wall_ms());
+        let mut opened = opened.into_iter();
+        let mut adopting = Vec::with_capacity(topics.len());
+        for topic in topics {
+            let log_append_time = parsed(topic).log_append_time;
+            let adopt = |(partition, opened): (i32, Result<Opened, OpenFailure>)| {
+                opened.map(|opened| self.adopt(partition, opened, log_append_time))
+            };
+            let logs: Vec<_> = (0..topic.partitions).zip(&mut opened).map(adopt).collect();
+            adopting.push((topic.id, logs));
+        }
+        let finish = adopting
+            .into_iter()
+            .map(|(id, logs)| finish_opening(id, logs));
+        finish.collect()
     }
 
-    fn start_opening_one(
-        &mut self,
-        topic_id: Uuid,
-        partition: i32,
-        config: &TopicConfig,
-    ) -> Opening {
+    fn places(&self, topic: &TopicRecord) -> Vec<Place> {
+        let config = log_config(&parsed(topic));
+        let place = |partition| Place {
+            dir: self.data.log_dir(topic.id, partition),
+            identity: LogIdentity {
+                cluster_id: self.data.cluster_id(),
+                topic_id: topic.id,
+                partition,
+            },
+            config,
+        };
+        (0..topic.partitions).map(place).collect()
+    }
+
+    /// Hands a log to the next shard in turn.
+    fn adopt(&mut self, partition: i32, opened: Opened, log_append_time: bool) -> Adopting {
         let slot = Slot(self.next_slot);
         self.next_slot += 1;
         let shards = u64::try_from(self.shards.len()).expect("few threads");
@@ -263,22 +293,16 @@ impl Owner {
         let inbox = self.shards[shard].clone();
         let waiters = Arc::new(Waiters::default());
         let (reply, answer) = oneshot::channel();
-        let open = Open {
+        let adopt = Adopt {
             slot,
-            dir: self.data.log_dir(topic_id, partition),
-            identity: LogIdentity {
-                cluster_id: self.data.cluster_id(),
-                topic_id,
-                partition,
-            },
-            config: log_config(config),
-            log_append_time: config.log_append_time,
+            opened,
+            log_append_time,
             waiters: Arc::clone(&waiters),
             reply,
         };
         // a shard that is gone drops the message and with it `reply`: seen when the answer is awaited
-        drop(inbox.blocking_send(Message::Open(Box::new(open))));
-        Opening {
+        drop(inbox.blocking_send(Message::Adopt(Box::new(adopt))));
+        Adopting {
             partition,
             slot,
             inbox,
@@ -288,30 +312,34 @@ impl Owner {
     }
 }
 
-/// Waits for all partitions; if one fails, those that opened are dropped again.
-fn finish_opening(topic_id: Uuid, logs: Vec<Opening>) -> Result<Vec<Handle>, (i32, OpenFailure)> {
+/// Waits for all partitions of a topic; if one failed, those that opened are dropped again.
+fn finish_opening(
+    topic_id: Uuid,
+    logs: Vec<Result<Adopting, OpenFailure>>,
+) -> Result<Vec<Handle>, (i32, OpenFailure)> {
     let mut handles = Vec::with_capacity(logs.len());
     let mut failed = None;
-    for opening in logs {
-        let Opening {
-            partition,
-            slot,
-            inbox,
-            waiters,
-            answer,
-        } = opening;
-        match answer.blocking_recv().unwrap_or(Err(OpenFailure::Stopped)) {
-            Ok(reader) => {
-                let inner = Inner {
-                    topic_id,
-                    partition,
-                    slot,
-                    inbox,
-                    reader,
-                    waiters,
-                };
-                handles.push(Handle::new(inner));
-            }
+    for (partition, adopting) in (0..).zip(logs) {
+        let led = adopting.and_then(|adopting| {
+            let Adopting {
+                partition,
+                slot,
+                inbox,
+                waiters,
+                answer,
+            } = adopting;
+            let answer = answer.blocking_recv().unwrap_or(Err(OpenFailure::Stopped));
+            answer.map(|reader| Inner {
+                topic_id,
+                partition,
+                slot,
+                inbox,
+                reader,
+                waiters,
+            })
+        });
+        match led {
+            Ok(inner) => handles.push(Handle::new(inner)),
             Err(reason) => failed = failed.or(Some((partition, reason))),
         }
     }
@@ -338,7 +366,12 @@ fn drop_logs(handles: &[Handle]) {
     }
 }
 
-fn publishable(record: TopicRecord, config: TopicConfig, partitions: Vec<Handle>) -> Topic {
+fn parsed(topic: &TopicRecord) -> TopicConfig {
+    TopicConfig::parse(&topic.overrides).expect("checked before it came into the image")
+}
+
+fn publishable(record: TopicRecord, partitions: Vec<Handle>) -> Topic {
+    let config = parsed(&record);
     let TopicRecord {
         id,
         name,

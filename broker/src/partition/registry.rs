@@ -21,8 +21,9 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::Handle;
+use super::opener::OpenFailure;
 use super::owner::{Change, Owner};
-use super::shard::{self, OpenFailure};
+use super::shard;
 use super::syncer::Syncer;
 use crate::clock::Clock;
 use crate::controller::image::{ImageError, TopicRefused};
@@ -179,10 +180,10 @@ impl Registry {
     ) -> Result<Registry, LoadError> {
         let syncer = Syncer::start()?;
         let shards = (0..shard_count.max(1))
-            .map(|number| shard::start(number, data.disk(), Arc::clone(clock), syncer.clone()))
+            .map(|number| shard::start(number, Arc::clone(clock), syncer.clone()))
             .collect::<Result<Vec<_>, _>>()?;
         let topics = Arc::new(ArcSwap::from_pointee(Topics::default()));
-        let mut owner = Owner::new(data, shards, Arc::clone(&topics));
+        let mut owner = Owner::new(data, Arc::clone(clock), shards, Arc::clone(&topics));
         owner.load()?;
         let (changes, inbox) = mpsc::channel(CHANGES_MAX);
         std::thread::Builder::new()

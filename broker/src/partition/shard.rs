@@ -9,18 +9,16 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use headrace_storage::fs::Disk;
 use headrace_storage::record::Batch;
-use headrace_storage::{Log, LogConfig, LogIdentity, LogReader, OpenError, SyncDone, WriteError};
+use headrace_storage::{Log, LogReader, SyncDone, WriteError};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, warn};
 
-use super::core::{Append, Core, Effect, Event, Recovered};
-use super::producers::Producers;
+use super::core::{Append, Core, Effect, Event};
+use super::opener::{OpenFailure, Opened, PRODUCERS_FILE, close_all};
 use super::syncer::Syncer;
 use super::{Acks, AppendFailure, Appended, Waiters};
 use crate::clock::Clock;
@@ -32,9 +30,6 @@ const INBOX_MESSAGES_MAX: usize = 1024;
 /// Messages taken per turn: enough for a full group, few enough that syncs are noticed soon.
 const TURN_MESSAGES_MAX: usize = 256;
 
-/// The side file with the producers' state.
-const PRODUCERS_FILE: &str = "producers";
-
 /// A partition's name within its shard; never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Slot(pub(super) u64);
@@ -42,40 +37,21 @@ pub(super) struct Slot(pub(super) u64);
 /// Where an answer to an append goes.
 pub(super) type Reply = oneshot::Sender<Result<Appended, AppendFailure>>;
 
-/// A log to open or create.
+/// A log that was opened, for this shard to own.
 #[derive(Debug)]
-pub(super) struct Open {
+pub(super) struct Adopt {
     pub(super) slot: Slot,
-    pub(super) dir: PathBuf,
-    pub(super) identity: LogIdentity,
-    pub(super) config: LogConfig,
+    pub(super) opened: Opened,
     pub(super) log_append_time: bool,
     pub(super) waiters: Arc<Waiters>,
     /// Answered when this node leads the partition: its no-op is durable.
     pub(super) reply: oneshot::Sender<Result<LogReader, OpenFailure>>,
 }
 
-/// Why a partition cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenFailure {
-    /// The log cannot be opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// Its producers cannot be read back.
-    #[error("cannot read the producers' state: {0}")]
-    Producers(String),
-    /// The first write of this term failed.
-    #[error(transparent)]
-    Write(#[from] WriteError),
-    /// The shard is gone.
-    #[error("the shard has stopped")]
-    Stopped,
-}
-
 /// What a shard is told.
 #[derive(Debug)]
 pub(super) enum Message {
-    Open(Box<Open>),
+    Adopt(Box<Adopt>),
     Append {
         slot: Slot,
         batch: Batch,
@@ -100,13 +76,11 @@ pub(super) enum Message {
 /// Starts a shard's thread; it ends when it is stopped or the last sender is dropped.
 pub(super) fn start(
     number: usize,
-    disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     syncer: Syncer,
 ) -> io::Result<mpsc::Sender<Message>> {
     let (sender, inbox) = mpsc::channel(INBOX_MESSAGES_MAX);
     let shard = Shard {
-        disk,
         clock,
         syncer,
         own_inbox: sender.downgrade(),
@@ -143,7 +117,6 @@ impl Owned {
 }
 
 struct Shard {
-    disk: Arc<dyn Disk>,
     clock: Arc<dyn Clock>,
     syncer: Syncer,
     /// Weak, so that the thread ends with its last user.
@@ -175,7 +148,7 @@ impl Shard {
 
     fn take(&mut self, message: Message) {
         match message {
-            Message::Open(open) => self.open(*open),
+            Message::Adopt(adopt) => self.adopt(*adopt),
             Message::Append {
                 slot,
                 batch,
@@ -194,38 +167,21 @@ impl Shard {
         }
     }
 
-    fn open(&mut self, open: Open) {
-        let Open {
+    fn adopt(&mut self, adopt: Adopt) {
+        let Adopt {
             slot,
-            dir,
-            identity,
-            config,
+            opened,
             log_append_time,
             waiters,
             reply,
-        } = open;
-        let log = match Log::open(Arc::clone(&self.disk), &dir, identity, config) {
-            Ok(log) => log,
-            Err(refused) => return answer(reply, Err(refused.into())),
-        };
-        let producers = match read_producers(&log, self.clock.wall_ms()) {
-            Ok(producers) => producers,
-            Err(reason) => return answer(reply, Err(OpenFailure::Producers(reason))),
-        };
-        let core = Core::new(Recovered {
-            log_start: log.log_start(),
-            log_end: log.log_end(),
-            epoch: log.epoch(),
-            producers,
-        });
-        let opening = Some(reply);
+        } = adopt;
         let owned = Owned {
-            log,
-            core,
+            log: opened.log,
+            core: Core::new(opened.recovered),
             waiters,
             log_append_time,
             syncing: false,
-            opening,
+            opening: Some(reply),
         };
         self.partitions.insert(slot, owned);
         self.step(slot, Event::Lead);
@@ -358,46 +314,14 @@ impl Shard {
             .any(|owned| owned.log.write_error().is_none() && busy(owned))
     }
 
-    /// Closes all logs if it was told to stop; the first failure is reported, the others are logged.
+    /// Closes all logs if it was told to stop.
     fn close(mut self) {
         let Some(stop) = self.stop.take() else { return };
-        let mut result = Ok(());
-        for owned in self.partitions.into_values() {
-            if owned.log.write_error().is_some() {
-                continue;
-            }
-            if let Some(bytes) = owned.core.snapshot_at_close()
-                && let Err(failed) = owned.log.write_side_file(PRODUCERS_FILE, &bytes)
-            {
-                warn!(%failed, "producer snapshot is not written");
-            }
-            if let Err(failed) = owned.log.close() {
-                error!(%failed, "log is not closed cleanly");
-                result = result.and(Err(failed));
-            }
-        }
-        answer(stop, result);
+        let open = |owned: &Owned| owned.log.write_error().is_none();
+        let logs = self.partitions.into_values().filter(open);
+        let closing = logs.map(|owned| (owned.log, owned.core.snapshot_at_close()));
+        answer(stop, close_all(closing.collect()));
     }
-}
-
-/// The producers as of the log's end: the newest snapshot that the log reaches, and what came after it.
-fn read_producers(log: &Log, now_ms: i64) -> Result<Producers, String> {
-    let snapshot = match log.read_side_file(PRODUCERS_FILE) {
-        Ok(bytes) => bytes.and_then(|bytes| Producers::restore(&bytes)),
-        Err(damaged) => {
-            warn!(%damaged, "producer snapshot is unreadable, the log is read instead");
-            None
-        }
-    };
-    let reached = |(at, _): &(_, _)| *at <= log.log_end() && *at >= log.log_start();
-    let (from, mut producers) = snapshot
-        .filter(reached)
-        .unwrap_or_else(|| (log.log_start(), Producers::default()));
-    let mut remember = |header: &_| producers.record(header, now_ms);
-    log.replay(from, &mut remember)
-        .map_err(|failed| failed.to_string())?;
-    producers.expire(now_ms);
-    Ok(producers)
 }
 
 /// Answers someone who may have gone away meanwhile.

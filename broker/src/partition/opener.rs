@@ -1,0 +1,164 @@
+//! Opens and closes logs, many side by side: both wait for the disk, and neither may hold up a shard.
+//!
+//! A log is opened here and then handed to its shard, with the state of its producers.
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+
+use headrace_storage::fs::Disk;
+use headrace_storage::{Log, LogConfig, LogIdentity, Offset, OpenError, WriteError};
+use tracing::{error, warn};
+
+use super::core::Recovered;
+use super::producers::Producers;
+
+/// Logs opened or closed at a time; a disk gains little from more waiting for it (see `syncer`).
+const THREADS: usize = 16;
+
+/// The side file with the producers' state.
+pub(super) const PRODUCERS_FILE: &str = "producers";
+
+/// A log to open, or to create if it is not there.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) dir: PathBuf,
+    pub(super) identity: LogIdentity,
+    pub(super) config: LogConfig,
+}
+
+/// A log and what its leader must know.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) log: Log,
+    pub(super) recovered: Recovered,
+}
+
+/// A log to close, and the producers' state to leave beside it.
+pub(super) type Closing = (Log, Option<Vec<u8>>);
+
+/// Why a partition cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenFailure {
+    /// The log cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Its producers cannot be read back.
+    #[error("cannot read the producers' state: {0}")]
+    Producers(String),
+    /// The first write of this term failed.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    /// The shard is gone.
+    #[error("the shard has stopped")]
+    Stopped,
+}
+
+/// Opens logs; the results stand in the order of the places.
+pub(super) fn open_all(
+    disk: &Arc<dyn Disk>,
+    places: Vec<Place>,
+    now_ms: i64,
+) -> Vec<Result<Opened, OpenFailure>> {
+    side_by_side(places, |place| {
+        let Place {
+            dir,
+            identity,
+            config,
+        } = place;
+        let log = Log::open(Arc::clone(disk), &dir, identity, config)?;
+        let (snapshot, producers) = read_producers(&log, now_ms)?;
+        let recovered = Recovered {
+            log_start: log.log_start(),
+            log_end: log.log_end(),
+            epoch: log.epoch(),
+            producers,
+            snapshot,
+        };
+        Ok(Opened { log, recovered })
+    })
+}
+
+/// Closes logs; the first failure is returned, all are logged.
+pub(super) fn close_all(logs: Vec<Closing>) -> Result<(), WriteError> {
+    let close = |(log, producers): Closing| {
+        if let Some(bytes) = producers
+            && let Err(failed) = log.write_side_file(PRODUCERS_FILE, &bytes)
+        {
+            warn!(%failed, "producer snapshot is not written");
+        }
+        log.close()
+    };
+    let mut result = Ok(());
+    for failed in side_by_side(logs, close)
+        .into_iter()
+        .filter_map(Result::err)
+    {
+        error!(%failed, "log is not closed cleanly");
+        result = result.and(Err(failed));
+    }
+    result
+}
+
+/// The producers as of the log's end: the newest snapshot that the log reaches, and what came after it.
+/// Gives the snapshot's offset too.
+fn read_producers(log: &Log, now_ms: i64) -> Result<(Option<Offset>, Producers), OpenFailure> {
+    let snapshot = match log.read_side_file(PRODUCERS_FILE) {
+        Ok(bytes) => bytes.and_then(|bytes| Producers::restore(&bytes)),
+        Err(damaged) => {
+            warn!(%damaged, "producer snapshot is unreadable, the log is read instead");
+            None
+        }
+    };
+    let reached = |(at, _): &(_, _)| *at <= log.log_end() && *at >= log.log_start();
+    let snapshot = snapshot.filter(reached);
+    let at = snapshot.as_ref().map(|(at, _)| *at);
+    let (from, mut producers) = snapshot.unwrap_or_else(|| (log.log_start(), Producers::default()));
+    let mut remember = |header: &_| producers.record(header, now_ms);
+    log.replay(from, &mut remember)
+        .map_err(|failed| OpenFailure::Producers(failed.to_string()))?;
+    producers.expire(now_ms);
+    Ok((at, producers))
+}
+
+/// Does the same to every item on a few threads; the results stand in the order of the items.
+fn side_by_side<T: Send, R: Send>(items: Vec<T>, work: impl Fn(T) -> R + Sync) -> Vec<R> {
+    if items.len() <= 1 {
+        return items.into_iter().map(work).collect();
+    }
+    let threads = THREADS.min(items.len());
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    let queue = Mutex::new(items.into_iter().enumerate());
+    let run = || {
+        loop {
+            let next = queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((place, item)) = next else { return };
+            let result = (place, work(item));
+            done.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(result);
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(run);
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_stand_in_the_order_of_the_items() {
+        for count in [0, 1, 2, 100] {
+            let items: Vec<usize> = (0..count).collect();
+            let expected: Vec<usize> = items.iter().map(|item| item * 2).collect();
+            assert_eq!(side_by_side(items, |item| item * 2), expected);
+        }
+    }
+}
