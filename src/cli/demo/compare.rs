@@ -178,3 +178,51 @@ fn plain(column: &Column, value: String) -> String {
     }
     value
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn order(id: &str, total: &'static str) -> (String, BTreeMap<&'static str, String>) {
+        (
+            id.to_owned(),
+            [("id", id.to_owned()), ("total", total.to_owned())].into(),
+        )
+    }
+
+    #[test]
+    fn a_missing_a_wrong_and_a_ghost_row_are_differences() {
+        let truth: Rows = [order("1", "1.00"), order("2", "2.00"), order("3", "3.00")].into();
+        assert_eq!(report(&ORDERS, "view", &truth, &truth.clone()), 0);
+        let found: Rows = [order("2", "2.0"), order("3", "3.00"), order("4", "4.00")].into();
+        assert_eq!(report(&ORDERS, "view", &truth, &found), 3);
+    }
+
+    #[test]
+    fn a_column_missing_from_a_view_is_a_difference() {
+        let truth: Rows = [order("1", "1.00")].into();
+        let mut found = truth.clone();
+        found.get_mut("1").unwrap().remove("total");
+        assert_eq!(report(&ORDERS, "view", &truth, &found), 1);
+    }
+
+    #[test]
+    fn a_value_of_another_json_type_is_an_error() {
+        let good = json!({ "id": 1, "total": "1.00", "weight": 0.5, "placed": null });
+        let row = of_json(&ORDERS, &good).unwrap();
+        assert_eq!(
+            row,
+            [
+                ("id", "1".into()),
+                ("total", "1.00".into()),
+                ("weight", "0.5".into())
+            ]
+            .into()
+        );
+        assert!(of_json(&ORDERS, &json!({ "total": 1.00 })).is_err());
+        assert!(of_json(&ORDERS, &json!({ "id": "1" })).is_err());
+        assert!(of_json(&ORDERS, &json!({ "unknown": 1 })).is_err());
+    }
+}
