@@ -11,13 +11,17 @@ use tokio::task::JoinHandle;
 use crate::error::SourceError;
 use crate::status::now_ms;
 
-/// Deliveries waited for in order; the producer's own limit in bytes is reached long before.
-const DELIVERIES_MAX: usize = 1 << 16;
+/// Deliveries handed to the waiting task at a time, so that it is not woken for each.
+const CHUNK: usize = 256;
+/// Chunks waited for in order; the producer's own limit in bytes is reached long before.
+const CHUNKS_MAX: usize = 256;
 
 /// Waits for deliveries in the order of sending.
 #[derive(Debug)]
 pub(crate) struct Acks {
-    queue: mpsc::Sender<Delivery>,
+    queue: mpsc::Sender<Vec<Delivery>>,
+    /// Sent, and not yet handed to the task.
+    chunk: Vec<Delivery>,
     state: Arc<State>,
     task: JoinHandle<()>,
 }
@@ -36,20 +40,41 @@ struct State {
 impl Acks {
     /// Nothing sent yet.
     pub(crate) fn start() -> Acks {
-        let (queue, deliveries) = mpsc::channel(DELIVERIES_MAX);
+        let (queue, chunks) = mpsc::channel(CHUNKS_MAX);
         let state = Arc::new(State::default());
-        let task = tokio::spawn(wait_for_acks(deliveries, state.clone()));
-        Acks { queue, state, task }
+        let task = tokio::spawn(wait_for_acks(chunks, state.clone()));
+        Acks {
+            queue,
+            chunk: Vec::new(),
+            state,
+            task,
+        }
     }
 
-    /// Adds a delivery to wait for.
-    pub(crate) async fn expect(&self, delivery: Delivery) -> Result<(), SourceError> {
-        if self.queue.send(delivery).await.is_err() {
+    /// Adds a delivery to wait for; it may be counted only after [`Acks::flush`].
+    pub(crate) async fn expect(&mut self, delivery: Delivery) -> Result<(), SourceError> {
+        self.chunk.push(delivery);
+        if self.chunk.len() < CHUNK {
+            Ok(())
+        } else {
+            self.flush().await
+        }
+    }
+
+    /// Has everything added so far waited for.
+    pub(crate) async fn flush(&mut self) -> Result<(), SourceError> {
+        if self.chunk.is_empty() {
+            return Ok(());
+        }
+        if self
+            .queue
+            .send(std::mem::take(&mut self.chunk))
+            .await
+            .is_err()
+        {
             self.check()?;
-            return Err(SourceError::log(
-                "cannot write to the log",
-                "the task that waits for acks ended",
-            ));
+            let what = "the task that waits for acks ended";
+            return Err(SourceError::log("cannot write to the log", what));
         }
         Ok(())
     }
@@ -101,17 +126,19 @@ impl Drop for Acks {
     }
 }
 
-async fn wait_for_acks(mut deliveries: mpsc::Receiver<Delivery>, state: Arc<State>) {
-    while let Some(delivery) = deliveries.recv().await {
-        if let Err(error) = delivery.await {
-            *state.failed.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(produce_error(&error));
-            state.has_failed.store(true, Ordering::Release);
-            state.changed.notify_waiters();
-            return;
+async fn wait_for_acks(mut chunks: mpsc::Receiver<Vec<Delivery>>, state: Arc<State>) {
+    while let Some(chunk) = chunks.recv().await {
+        for delivery in chunk {
+            if let Err(error) = delivery.await {
+                let failure = Some(produce_error(&error));
+                *state.failed.lock().unwrap_or_else(PoisonError::into_inner) = failure;
+                state.has_failed.store(true, Ordering::Release);
+                state.changed.notify_waiters();
+                return;
+            }
+            state.acked.fetch_add(1, Ordering::Release);
         }
         state.last_ack_ms.store(now_ms(), Ordering::Relaxed);
-        state.acked.fetch_add(1, Ordering::Release);
         state.changed.notify_waiters();
     }
 }

@@ -82,6 +82,7 @@ impl Publisher {
         while let Some((place, held)) = self.lanes.next_last() {
             self.send(place, held, true).await?;
         }
+        self.acks.flush().await?;
         self.acks.check()
     }
 
@@ -180,7 +181,8 @@ impl Publisher {
     }
 
     /// Resolves when everything sent is acknowledged, or at a failure.
-    pub(crate) async fn settled(&self) -> Result<(), SourceError> {
+    pub(crate) async fn settled(&mut self) -> Result<(), SourceError> {
+        self.acks.flush().await?;
         self.acks.reached(self.sent).await
     }
 }
