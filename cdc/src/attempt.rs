@@ -356,8 +356,8 @@ impl Run<'_> {
         metrics.transactions.inc_by(counts.transactions);
         if let Some(lag_ms) = counts.lag_ms {
             metrics
-                .lag_milliseconds
-                .set(i64::try_from(lag_ms).unwrap_or(i64::MAX));
+                .lag_seconds
+                .set(Duration::from_millis(lag_ms).as_secs_f64());
         }
         let skipped = self.publisher.skipped();
         metrics

@@ -1,5 +1,7 @@
 //! The metrics of sources; the label `source` is the source's name.
 
+use std::sync::atomic::AtomicU64;
+
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -7,6 +9,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::status::State;
+
+/// A gauge of seconds and their fractions.
+pub(crate) type Seconds = Gauge<f64, AtomicU64>;
 
 /// The label of every metric here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -30,7 +35,7 @@ pub(crate) struct Metrics {
     failures: Family<SourceLabel, Counter>,
     positions: Family<SourceLabel, Counter>,
     csn: Family<SourceLabel, Gauge>,
-    lag_milliseconds: Family<SourceLabel, Gauge>,
+    lag_seconds: Family<SourceLabel, Seconds>,
     state: Family<StateLabel, Gauge>,
 }
 
@@ -52,7 +57,7 @@ pub(crate) struct SourceMetrics {
     /// The commit sequence number of the last stored position.
     pub csn: Gauge,
     /// From commit to capture of the last transaction.
-    pub lag_milliseconds: Gauge,
+    pub lag_seconds: Seconds,
 }
 
 impl Metrics {
@@ -90,9 +95,9 @@ impl Metrics {
             all.csn.clone(),
         );
         registry.register(
-            "headrace_source_lag_milliseconds",
+            "headrace_source_lag_seconds",
             "From commit to capture of the last transaction",
-            all.lag_milliseconds.clone(),
+            all.lag_seconds.clone(),
         );
         registry.register(
             "headrace_source_state",
@@ -116,7 +121,7 @@ impl Metrics {
             failures: self.failures.get_or_create(&label).clone(),
             positions: self.positions.get_or_create(&label).clone(),
             csn: self.csn.get_or_create(&label).clone(),
-            lag_milliseconds: self.lag_milliseconds.get_or_create(&label).clone(),
+            lag_seconds: self.lag_seconds.get_or_create(&label).clone(),
         }
     }
 }
