@@ -50,9 +50,7 @@ fn nothing_is_lost_or_doubled_by_kills() {
     let mut shop = Shop::open(Flavor::MariaDb, Privileges::Full);
     shop.insert_bulk(1, SNAPSHOT_ROWS);
     let load = Load::start(&shop.load_url(), seed, Duration::from_millis(1));
-    wait_for("rows to begin with", STATE_TIMEOUT, || {
-        (load.statements() > 5_000).then_some(())
-    });
+    load.wait(5_000, STATE_TIMEOUT);
     let deletes = Deletes::start(&shop);
 
     let mut kills = Kills::default();

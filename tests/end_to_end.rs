@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use headrace_servers::Flavor;
 use support::load::Load;
+use support::pause;
 use support::shop::{Privileges, Shop};
-use support::{pause, wait_for};
 
 /// Random statements of one run.
 const STATEMENTS: usize = 100_000;
@@ -30,19 +30,14 @@ fn every_end_equals_the_tables(flavor: Flavor, privileges: Privileges, seed: u64
     let mut shop = Shop::open(flavor, privileges);
     shop.insert_bulk(200_000, 20_000);
     let load = Load::start(&shop.load_url(), seed, Duration::ZERO);
-    let reached = |statements: usize| {
-        wait_for(&format!("{statements} statements"), LOAD_TIMEOUT, || {
-            (load.statements() >= statements).then_some(())
-        });
-    };
-    reached(STATEMENTS_BEFORE);
+    load.wait(STATEMENTS_BEFORE, LOAD_TIMEOUT);
     shop.headrace.start();
     shop.wait_streaming();
     shop.insert_bulk(1, BULK_ROWS);
-    reached(STATEMENTS / 2);
+    load.wait(STATEMENTS / 2, LOAD_TIMEOUT);
     shop.database.sql("FLUSH BINARY LOGS").unwrap();
     shop.add_column();
-    reached(STATEMENTS);
+    load.wait(STATEMENTS, LOAD_TIMEOUT);
     let statements = load.stop();
     shop.catch_up();
     let [products, orders, bulk] = shop.assert_everything_equal();
@@ -92,13 +87,9 @@ fn every_end_equals_the_tables_on_mysql() {
 fn every_end_equals_the_tables_on_mysql_without_reload() {
     let mut shop = Shop::open(Flavor::MySql, Privileges::WithoutReload);
     let load = Load::start(&shop.load_url(), 5, Duration::ZERO);
-    wait_for("statements before", LOAD_TIMEOUT, || {
-        (load.statements() >= 2_000).then_some(())
-    });
+    load.wait(2_000, LOAD_TIMEOUT);
     shop.headrace.start();
-    wait_for("statements after", LOAD_TIMEOUT, || {
-        (load.statements() >= 10_000).then_some(())
-    });
+    load.wait(10_000, LOAD_TIMEOUT);
     load.stop();
     shop.catch_up();
     shop.assert_everything_equal();

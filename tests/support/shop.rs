@@ -168,7 +168,7 @@ impl Shop {
         let live = self.products.select(
             &self.database,
             chosen,
-            "status = 'live' AND price >= 100 AND NOT (whole < 0)",
+            "status = 'live' AND price >= 100 AND NOT COALESCE(whole < 0, FALSE)",
         );
         assert_equal(
             "live_products",
@@ -232,11 +232,11 @@ impl Shop {
     /// Adds a column to `shop.products` and writes it into some rows.
     pub fn add_column(&mut self) {
         self.database
-            .sql("ALTER TABLE shop.products ADD COLUMN extra VARCHAR(20) CHARACTER SET utf8mb4 NOT NULL DEFAULT 'none'")
+            .sql("ALTER TABLE shop.products ADD COLUMN extra VARCHAR(24) CHARACTER SET utf8mb4 NOT NULL DEFAULT 'none'")
             .expect("ALTER TABLE");
         self.products.columns.push(Column {
             name: "extra",
-            sql: "VARCHAR(20) CHARACTER SET utf8mb4 NOT NULL DEFAULT 'none'",
+            sql: "VARCHAR(24) CHARACTER SET utf8mb4 NOT NULL DEFAULT 'none'",
             kind: Kind::Text,
         });
         let changed = self

@@ -80,10 +80,16 @@ pub enum AppendFailure {
 }
 
 /// The way to one partition; cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Handle(Arc<Inner>);
 
-#[derive(Debug)]
+/// As its directory is named: `{topic id}-{partition}`.
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.0.topic_id, self.0.partition)
+    }
+}
+
 struct Inner {
     topic_id: Uuid,
     partition: i32,
