@@ -1,3 +1,5 @@
+//! Which expressions a filter may be, and what each gives on a row.
+
 use headrace_clients::change::{Column, ColumnType, Row, Schema};
 
 use super::*;

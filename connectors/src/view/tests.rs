@@ -1,3 +1,5 @@
+//! Which definitions a view may have, and the message of each that is refused.
+
 use std::collections::BTreeMap;
 
 use headrace_clients::change::Column;
