@@ -172,6 +172,7 @@ impl<T: Target> Supervisor<T> {
     ) -> Next {
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {
                     halt(&mut tasks, &child).await;
                     return Next::Shutdown;
