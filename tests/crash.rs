@@ -22,6 +22,7 @@ use rand::{Rng, SeedableRng};
 use rdkafka::config::ClientConfig;
 use rdkafka::message::Message;
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use support::kills::{Deletes, Kills};
 use support::load::Load;
 use support::shop::{Privileges, Shop};
 use support::{pause, topic, wait_for};
@@ -35,14 +36,6 @@ const REDIS_KILLS: [usize; 2] = [3, 9];
 const SNAPSHOT_ROWS: usize = 150_000;
 const STATE_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// What was going on at each kill.
-#[derive(Debug, Default)]
-struct Kills {
-    snapshot: usize,
-    stream: usize,
-    apply: usize,
-}
-
 #[test]
 fn nothing_is_lost_or_doubled_by_kills() {
     let seed = 11;
@@ -51,25 +44,24 @@ fn nothing_is_lost_or_doubled_by_kills() {
     shop.insert_bulk(1, SNAPSHOT_ROWS);
     let load = Load::start(&shop.load_url(), seed, Duration::from_millis(1));
     load.wait(5_000, STATE_TIMEOUT);
-    let deletes = Deletes::start(&shop);
+    let deletes = Deletes::start(&shop, SNAPSHOT_ROWS);
 
     let mut kills = Kills::default();
-    kill_inside_the_snapshot(&mut shop, &mut random, &mut kills);
+    for _ in 0..KILLS_IN_SNAPSHOT {
+        let rows = random.random_range(1..SNAPSHOT_ROWS / 2);
+        assert!(
+            kills.in_snapshot(&mut shop, rows),
+            "the snapshot ended before kill {}; it needs more rows",
+            kills.snapshot + 1
+        );
+    }
     let mut producer: Option<AckedProducer> = None;
     for number in 0..KILLS_LATER {
-        shop.headrace.start();
-        let producing =
-            producer.get_or_insert_with(|| AckedProducer::start(&shop.headrace.bootstrap()));
-        producing.assert_alive();
-        pause(Duration::from_millis(random.random_range(50..2_500)));
-        let behind = views_behind(&shop);
-        if shop.source_state() == "streaming" {
-            kills.stream += 1;
-        }
-        if behind {
-            kills.apply += 1;
-        }
-        shop.headrace.kill();
+        kills.later(&mut shop, &mut random, |shop| {
+            producer
+                .get_or_insert_with(|| AckedProducer::start(&shop.headrace.bootstrap()))
+                .assert_alive();
+        });
         if number == DATABASE_KILL {
             shop.database.kill().unwrap();
             shop.database.resume().unwrap();
@@ -102,94 +94,6 @@ fn nothing_is_lost_or_doubled_by_kills() {
     shop.catch_up();
     shop.assert_everything_equal();
     assert_acknowledged_records_are_there(&shop.headrace.bootstrap(), &acknowledged);
-}
-
-/// Starts the binary again and again and kills it while it reads the snapshot.
-fn kill_inside_the_snapshot(shop: &mut Shop, random: &mut StdRng, kills: &mut Kills) {
-    while kills.snapshot < KILLS_IN_SNAPSHOT {
-        shop.headrace.spawn();
-        let rows = random.random_range(1..SNAPSHOT_ROWS / 2);
-        let met = wait_for("a snapshot at work", STATE_TIMEOUT, || {
-            let status = shop.source_status()?;
-            if status["state"] == "streaming" {
-                return Some(false);
-            }
-            let read = status["snapshot"]["rows"].as_u64()?;
-            (read > u64::try_from(rows).ok()?).then_some(true)
-        });
-        assert!(
-            met,
-            "the snapshot ended before kill {}; it needs more rows",
-            kills.snapshot + 1
-        );
-        shop.headrace.kill();
-        kills.snapshot += 1;
-    }
-}
-
-/// Whether a view has records to apply at this moment.
-fn views_behind(shop: &Shop) -> bool {
-    let Some((200, body)) = shop.headrace.get("/v1/views") else {
-        return false;
-    };
-    let views: serde_json::Value = serde_json::from_str(&body).expect("JSON");
-    let text = views.to_string();
-    text.split("\"lag_records\":")
-        .skip(1)
-        .any(|rest| !rest.starts_with('0') && !rest.starts_with("null"))
-}
-
-/// Deletes rows of `shop.bulk` one by one, all over the table.
-struct Deletes {
-    stop: Arc<AtomicBool>,
-    thread: std::thread::JoinHandle<usize>,
-}
-
-impl Deletes {
-    fn start(shop: &Shop) -> Self {
-        use mysql_async::prelude::Queryable;
-        let stop = Arc::new(AtomicBool::new(false));
-        let opts = mysql_async::Opts::from_url(&shop.load_url()).unwrap();
-        let thread = {
-            let stop = Arc::clone(&stop);
-            std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .unwrap();
-                runtime.block_on(async {
-                    let mut random = StdRng::seed_from_u64(12);
-                    let mut deleted = 0;
-                    let mut connection = None;
-                    while !stop.load(Ordering::Relaxed) {
-                        if connection.is_none() {
-                            connection = mysql_async::Conn::new(opts.clone()).await.ok();
-                        }
-                        let Some(open) = connection.as_mut() else {
-                            pause(Duration::from_millis(50));
-                            continue;
-                        };
-                        let id = random.random_range(1..=SNAPSHOT_ROWS);
-                        match open
-                            .query_drop(format!("DELETE FROM shop.bulk WHERE id = {id}"))
-                            .await
-                        {
-                            Ok(()) => deleted += 1,
-                            Err(_) => connection = None,
-                        }
-                        pause(Duration::from_millis(2));
-                    }
-                    deleted
-                })
-            })
-        };
-        Self { stop, thread }
-    }
-
-    fn stop(self) -> usize {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
 }
 
 /// Value of each acknowledged record by its offset.

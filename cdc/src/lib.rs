@@ -25,6 +25,8 @@ mod lanes;
 mod log;
 mod metrics;
 mod pipeline;
+#[cfg(feature = "planted")]
+mod planted;
 mod position;
 mod precheck;
 mod publish;

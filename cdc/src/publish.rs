@@ -31,6 +31,8 @@ pub(crate) struct Publisher {
     known_schemas: HashSet<SchemaId>,
     sent: u64,
     acks: Acks,
+    #[cfg(feature = "planted")]
+    planted: crate::planted::Planted,
 }
 
 impl Publisher {
@@ -43,6 +45,8 @@ impl Publisher {
             known_schemas: HashSet::new(),
             sent: 0,
             acks: Acks::start(),
+            #[cfg(feature = "planted")]
+            planted: crate::planted::Planted::from_environment(),
         }
     }
 
@@ -95,6 +99,21 @@ impl Publisher {
     }
 
     async fn send(&mut self, place: Place, held: Held, last: bool) -> Result<(), SourceError> {
+        #[cfg(not(feature = "planted"))]
+        let copies = 1;
+        #[cfg(feature = "planted")]
+        let copies = match self.gtid {
+            Some(_) => self.planted.copies(self.lanes.target(place).0, &held),
+            None => 1,
+        };
+        for _ in 0..copies {
+            self.write(place, &held, last).await?;
+        }
+        self.lanes.recycle(place, held);
+        Ok(())
+    }
+
+    async fn write(&mut self, place: Place, held: &Held, last: bool) -> Result<(), SourceError> {
         let gtid = self.gtid.as_deref();
         let headers = ChangeHeaders {
             version: held.version,
@@ -113,7 +132,6 @@ impl Publisher {
             .expect(sent.map_err(|error| produce_error(&error))?)
             .await?;
         self.sent += 1;
-        self.lanes.recycle(place, held);
         Ok(())
     }
 

@@ -22,6 +22,8 @@ pub struct Headrace {
     pub directory: TempDir,
     pub port: u16,
     pub http: u16,
+    /// Variables that the binary is started with, besides those of the test.
+    pub environment: Vec<(&'static str, &'static str)>,
     process: Option<Child>,
 }
 
@@ -32,6 +34,7 @@ impl Headrace {
             directory: tempfile::tempdir().expect("a temporary directory"),
             port: free_port().expect("a free port"),
             http: free_port().expect("a free port"),
+            environment: Vec::new(),
             process: None,
         };
         headrace.write_config(rest);
@@ -71,6 +74,7 @@ impl Headrace {
             .arg("serve")
             .arg("--config")
             .arg(self.config_path())
+            .envs(self.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("the log file"))
             .stderr(log)

@@ -14,6 +14,7 @@ pub mod cache;
 pub mod columns;
 pub mod headrace;
 pub mod index;
+pub mod kills;
 pub mod load;
 pub mod shop;
 pub mod topic;
@@ -73,17 +74,4 @@ pub fn differences(what: &str, got: &Table, wanted: &Table) -> Vec<String> {
         }
     }
     found
-}
-
-/// Fails with the first differences, if there are any.
-pub fn assert_equal(what: &str, got: &Table, wanted: &Table) {
-    let found = differences(what, got, wanted);
-    assert!(
-        found.is_empty(),
-        "{} differences, {} rows got, {} wanted:\n{}",
-        found.len(),
-        got.len(),
-        wanted.len(),
-        found[..found.len().min(20)].join("\n")
-    );
 }
