@@ -254,8 +254,7 @@ impl Capture {
                 }
             }
             Statement::Refused { reason } => {
-                let text = query.excerpt();
-                return Err(self.stop("refused-statement", &format!("the statement {text:?} ({reason})"), "it may have changed captured rows without row events; take a new snapshot with a source of a new name"));
+                return Err(self.stop("refused-statement", &reason, "it may have changed captured rows without row events; take a new snapshot with a source of a new name"));
             }
         }
         if self.open.is_none() {

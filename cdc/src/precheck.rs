@@ -113,7 +113,7 @@ fn global_privileges(line: &str) -> Option<&str> {
 }
 
 /// `cdc@%` -> `'cdc'@'%'`.
-fn quote_account(account: &str) -> String {
+pub(crate) fn quote_account(account: &str) -> String {
     match account.rsplit_once('@') {
         Some((user, host)) => format!("'{user}'@'{host}'"),
         None => format!("'{account}'"),

@@ -12,7 +12,7 @@ pub enum StartError {
     #[error("views: {0}")]
     Log(String),
     /// A view that never ran on this log failed at its first start.
-    #[error("view `{view}`: {message}", message = problem.message)]
+    #[error("view `{view}`: {problem}")]
     View {
         /// Its name.
         view: String,

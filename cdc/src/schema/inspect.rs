@@ -6,6 +6,7 @@ use headrace_clients::change::{Column, ColumnType as PlainType, Schema};
 use crate::config::TableName;
 use crate::connection::{Connection, Dialect, TextRow};
 use crate::error::SourceError;
+use crate::precheck::quote_account;
 use crate::schema::select::{quote_name, snapshot_value};
 use crate::schema::table::{ColumnDef, ColumnType, InformationSchemaColumn, TableDef};
 use crate::value::Value;
@@ -20,7 +21,10 @@ pub async fn inspect(
 ) -> Result<TableDef, SourceError> {
     let filter = filter(name);
     let tables = connection.rows(&format!("SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE FROM information_schema.TABLES WHERE {filter}")).await?;
-    check_kind(connection, name, &tables)?;
+    let Some(found) = tables.first() else {
+        return Err(unseen(connection, name).await?);
+    };
+    check_kind(connection, name, found)?;
     // the right to read it, in the server's own words
     connection
         .execute(&format!(
@@ -103,20 +107,23 @@ pub fn key_names(table: &TableDef) -> Vec<String> {
         .collect()
 }
 
-fn check_kind(
-    connection: &Connection,
-    name: &TableName,
-    tables: &[TextRow],
-) -> Result<(), SourceError> {
+/// A table that is not there, or hidden from us.
+async fn unseen(connection: &mut Connection, name: &TableName) -> Result<SourceError, SourceError> {
+    let account = connection.value("SELECT CURRENT_USER()").await?;
+    Ok(SourceError::definite(
+        "unknown-table",
+        format!("table {name} does not exist on the server, or we may not see it"),
+        format!(
+            "check tables = [\"database.table\"]; if the table is there: GRANT SELECT ON {}.{} TO {};",
+            quote_name(&name.database),
+            quote_name(&name.table),
+            quote_account(&account.unwrap_or_default())
+        ),
+    ))
+}
+
+fn check_kind(connection: &Connection, name: &TableName, row: &TextRow) -> Result<(), SourceError> {
     let text = |row: &TextRow, at: usize| row.get(at).cloned().flatten().unwrap_or_default();
-    let Some(row) = tables.first() else {
-        let hint = "check tables = [\"database.table\"] and that the user may SELECT from it";
-        return Err(SourceError::definite(
-            "unknown-table",
-            format!("table {name} does not exist on the server, or we may not see it"),
-            hint,
-        ));
-    };
     let (database, table) = (text(row, 0), text(row, 1));
     if (database.as_str(), table.as_str()) != (name.database.as_str(), name.table.as_str()) {
         return Err(SourceError::definite(

@@ -2,6 +2,7 @@
 //!
 //! A view is as well as its worst partition; its last error is that of the partition that failed last.
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -49,6 +50,15 @@ impl Problem {
             message: message.into(),
             hint,
             at_ms: now_ms(),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.hint {
+            Some(hint) => write!(f, "{}; {hint}", self.message),
+            None => f.write_str(&self.message),
         }
     }
 }

@@ -103,7 +103,13 @@ impl Stop {
                 Some("another process writes this view: stop one of them".into()),
             ),
             Stop::Sink(SinkError::Lost(_)) => failed("lost", None),
-            Stop::Sink(SinkError::Unavailable(_)) => failed("target-unavailable", None),
+            Stop::Sink(SinkError::Unavailable(_)) => failed(
+                "target-unavailable",
+                Some(
+                    "check that the target runs and what [target.…] says of it; it is tried again"
+                        .into(),
+                ),
+            ),
             Stop::Read(ReadError::OffsetOutOfRange { .. }) => {
                 failed("log-out-of-range", Some(reset()))
             }
