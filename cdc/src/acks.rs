@@ -154,7 +154,7 @@ pub(crate) fn produce_error(error: &ProduceError) -> SourceError {
         ProduceError::UnknownTopic { .. } => SourceError::transient(
             "topic-missing",
             error.to_string(),
-            "the topic was deleted while the source ran; it is created again",
+            "it was deleted while the source ran",
         ),
         ProduceError::Refused { .. } => SourceError::definite(
             "record-refused",

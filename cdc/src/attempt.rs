@@ -82,18 +82,21 @@ impl<'a> Attempt<'a> {
             None => false,
         };
         let keys = match &stored {
-            Some(stored) if done => stored.tables.clone(),
+            Some(stored) if done => stored.keys_of(&source.tables),
             _ => inspect_all(&mut connection, &source.tables).await?,
         };
-        let floors =
-            log::prepare_topics(&admin, &self.client, &routes, source.config.partitions).await?;
+        let complete = stored.as_ref().filter(|_| done);
+        let partitions = source.config.partitions;
+        let topics =
+            log::prepare_topics(&admin, &self.client, &routes, partitions, complete).await?;
         let producer = Producer::new(&self.client)
             .map_err(|error| SourceError::log("cannot make a producer", error))?;
-        let publisher = Publisher::new(producer, Lanes::new(&routes, floors));
+        let publisher = Publisher::new(producer, Lanes::new(&routes, topics.floors));
         let mut run = Run {
             source,
             publisher,
             keys,
+            topic_ids: topics.ids,
             began: Instant::now(),
         };
         let stored = match stored {
@@ -197,6 +200,7 @@ struct Run<'a> {
     source: &'a Source,
     publisher: Publisher,
     keys: BTreeMap<String, Vec<String>>,
+    topic_ids: BTreeMap<String, String>,
     began: Instant,
 }
 
@@ -215,6 +219,7 @@ impl Run<'_> {
             // the first attempt's position stays; the tables may have been changed since
             Some(first) => StoredPosition {
                 tables: self.keys.clone(),
+                topics: self.topic_ids.clone(),
                 ..first
             },
             None => self.first_position(&place, newest.map(|version| Csn(version.csn))),
@@ -258,6 +263,7 @@ impl Run<'_> {
             csn: csn.0,
             snapshot: SnapshotProgress::Running,
             tables: self.keys.clone(),
+            topics: self.topic_ids.clone(),
         }
     }
 
@@ -344,6 +350,7 @@ impl Run<'_> {
             csn: csn.0,
             snapshot: SnapshotProgress::Done,
             tables: self.keys.clone(),
+            topics: self.topic_ids.clone(),
         };
         self.store(&position).await?;
         ledger.stored(csn);

@@ -1,9 +1,11 @@
 //! The source's side of the log besides its records: which topics there must be, what they already
 //! hold, and where the source stood.
 
+use std::collections::BTreeMap;
+
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use headrace_clients::change::{POSITIONS_TOPIC, RECORD_BYTES_MAX, SCHEMAS_TOPIC, Version};
-use headrace_clients::{Admin, ClientConfig, Created, last_record, read_to_end};
+use headrace_clients::{Admin, AdminError, ClientConfig, Created, last_record, read_to_end};
 
 use crate::error::SourceError;
 use crate::position::StoredPosition;
@@ -48,13 +50,24 @@ pub(crate) async fn stored_position(
     Ok(Some(position))
 }
 
-/// Creates the missing topics, and gives for each partition of each the version of its last record.
+/// The topics of a source, as they are before anything is written into them.
+#[derive(Debug)]
+pub(crate) struct PreparedTopics {
+    /// For each route, for each of its partitions, the version of the last record there.
+    pub floors: Vec<Vec<Option<Version>>>,
+    /// The id of each table's topic, by `database.table`.
+    pub ids: BTreeMap<String, String>,
+}
+
+/// Creates the missing topics and reads where the others end. Once a snapshot is complete its topics
+/// must be there, and be the ones it was written into: a new one would lack its rows.
 pub(crate) async fn prepare_topics(
     admin: &Admin,
     client: &ClientConfig,
     routes: &Routes,
     partitions: i32,
-) -> Result<Vec<Vec<Option<Version>>>, SourceError> {
+    complete: Option<&StoredPosition>,
+) -> Result<PreparedTopics, SourceError> {
     let size = RECORD_BYTES_MAX.to_string();
     let configs = [
         ("cleanup.policy", "compact"),
@@ -63,25 +76,35 @@ pub(crate) async fn prepare_topics(
         ("max.message.bytes", size.as_str()),
     ];
     let mut floors = vec![Vec::new(); routes.all().len()];
+    let mut ids = BTreeMap::new();
     let mut places = Vec::new();
     for (at, route) in routes.all().iter().enumerate() {
-        let topic = route.topic.as_str();
+        let (topic, table) = (route.topic.as_str(), route.table.to_string());
         let failed = |error: &dyn std::fmt::Display| {
             SourceError::log(&format!("cannot prepare topic {topic}"), error)
         };
-        let created = admin
-            .create_topic(topic, partitions, &configs)
-            .await
-            .map_err(|error| failed(&error))?;
-        if created == Created::Created {
-            floors[at] = vec![None; usize::try_from(partitions).unwrap_or_default()];
-            continue;
+        let mut is_new = false;
+        if complete.is_none() {
+            let created = admin.create_topic(topic, partitions, &configs).await;
+            is_new = created.map_err(|error| failed(&error))? == Created::Created;
         }
-        let found = admin
-            .describe_topic(topic)
-            .await
-            .map_err(|error| failed(&error))?;
-        places.extend((0..found.partitions).map(|partition| (at, topic.to_owned(), partition)));
+        let found = match admin.describe_topic(topic).await {
+            Err(AdminError::UnknownTopic(_)) if complete.is_some() => {
+                return Err(topic_lost(topic));
+            }
+            found => found.map_err(|error| failed(&error))?,
+        };
+        let id = found.topic_id.to_string();
+        let written = complete.and_then(|stored| stored.topics.get(&table));
+        if written.is_some_and(|written| *written != id) {
+            return Err(topic_lost(topic));
+        }
+        ids.insert(table, id);
+        if is_new {
+            floors[at] = vec![None; usize::try_from(found.partitions).unwrap_or_default()];
+        } else {
+            places.extend((0..found.partitions).map(|partition| (at, topic.to_owned(), partition)));
+        }
     }
     let asked = stream::iter(places).map(|(at, topic, partition)| async move {
         floor(client, &topic, partition)
@@ -92,7 +115,15 @@ pub(crate) async fn prepare_topics(
     for (at, version) in versions {
         floors[at].push(version);
     }
-    Ok(floors)
+    Ok(PreparedTopics { floors, ids })
+}
+
+fn topic_lost(topic: &str) -> SourceError {
+    SourceError::definite(
+        "topic-lost",
+        format!("the topic {topic} was deleted after the snapshot, and its rows with it"),
+        "take a new snapshot with a source of a new name",
+    )
 }
 
 async fn floor(

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! key   shop
-//! value {"gtid":"mariadb:0-1-523","csn":1887436800000017,"snapshot":"done","tables":{"shop.products":["id"]}}
+//! value {"gtid":"mariadb:0-1-523","csn":1887436800000017,"snapshot":"done","tables":{"shop.products":["id"]},
+//!        "topics":{"shop.products":"0e0aa7c2-…"}}
 //! ```
 //! GTID position and CSN move together and only to the end of a committed transaction whose records
 //! are all acknowledged, so whoever starts from the pair gives the same CSNs to the same
@@ -32,6 +33,10 @@ pub struct StoredPosition {
     /// The tables the snapshot covers (`database.table`) with the columns of their primary key, in
     /// key order; a table beyond them, or with another key, is refused.
     pub tables: BTreeMap<String, Vec<String>>,
+    /// The id of each table's topic: one that was deleted and made anew has another id, and lacks the
+    /// rows of the snapshot.
+    #[serde(default)]
+    pub topics: BTreeMap<String, String>,
 }
 
 /// How far the snapshot is; the stream starts when it is done, from the same position.
@@ -61,6 +66,17 @@ impl StoredPosition {
             .iter()
             .filter(|table| !self.tables.contains_key(&table.to_string()))
             .collect()
+    }
+
+    /// The primary keys of those of its tables that are still captured. The others are forgotten with
+    /// the next position: from there on the log lacks their changes.
+    pub fn keys_of(&self, tables: &[TableName]) -> BTreeMap<String, Vec<String>> {
+        let captured = |table: &TableName| {
+            let name = table.to_string();
+            let key = self.tables.get(&name)?.clone();
+            Some((name, key))
+        };
+        tables.iter().filter_map(captured).collect()
     }
 }
 
@@ -155,6 +171,13 @@ mod tests {
 
     const NO_TIME: Duration = Duration::ZERO;
 
+    fn name(table: &str) -> TableName {
+        TableName {
+            database: "a".to_owned(),
+            table: table.to_owned(),
+        }
+    }
+
     fn advance(ledger: &mut Ledger, sequence: u64, sent: u64) {
         let gtid = Gtid::Mariadb(crate::gtid::MariadbGtid {
             domain: 0,
@@ -173,17 +196,38 @@ mod tests {
             csn: 7,
             snapshot: SnapshotProgress::Running,
             tables: BTreeMap::from([("a.b".to_owned(), vec!["id".to_owned()])]),
+            topics: BTreeMap::from([("a.b".to_owned(), "0e0aa7c2".to_owned())]),
         };
         assert_eq!(
             StoredPosition::from_json(&stored.to_json()).unwrap(),
             stored
         );
         assert!(StoredPosition::from_json(b"{}").is_err());
-        let name = |table: &str| TableName {
-            database: "a".to_owned(),
-            table: table.to_owned(),
-        };
         assert_eq!(stored.missing(&[name("b"), name("c")]), [&name("c")]);
+    }
+
+    #[test]
+    fn a_record_without_topic_ids_is_read() {
+        let json = br#"{"gtid":"mariadb:","csn":7,"snapshot":"done","tables":{}}"#;
+        let stored = StoredPosition::from_json(json).unwrap();
+        assert!(stored.topics.is_empty());
+    }
+
+    #[test]
+    fn a_table_that_is_no_longer_captured_is_forgotten() {
+        let key = vec!["id".to_owned()];
+        let before = StoredPosition {
+            gtid: Position::mariadb(),
+            csn: 7,
+            snapshot: SnapshotProgress::Done,
+            tables: BTreeMap::from([("a.b".to_owned(), key.clone()), ("a.c".to_owned(), key)]),
+            topics: BTreeMap::new(),
+        };
+        let after = StoredPosition {
+            tables: before.keys_of(&[name("b"), name("new")]),
+            ..before
+        };
+        assert_eq!(after.missing(&[name("b"), name("c")]), [&name("c")]);
     }
 
     #[test]
