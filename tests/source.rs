@@ -425,6 +425,42 @@ async fn a_table_added_after_the_snapshot_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_left_out_for_a_while_and_a_deleted_topic_stop_the_source() {
+    let world = World::new(Flavor::MariaDb).await;
+    world.sql("CREATE TABLE shop.left_out (id INT PRIMARY KEY)");
+    let both = ["shop.t", "shop.left_out"];
+    let sources = world.start(world.config(&both)).await.unwrap();
+    wait(&sources, "streaming", streams).await;
+    sources.shutdown().await;
+    let sources = world.start(world.config(&both[..1])).await.unwrap();
+    world.sql("INSERT INTO shop.left_out VALUES (1)");
+    eventually(
+        "a position behind the row that is not captured",
+        async || {
+            let stored = world.stored().await;
+            (!stored.tables.contains_key("shop.left_out")).then_some(())
+        },
+    )
+    .await;
+    sources.shutdown().await;
+    let sources = world.start(world.config(&both)).await.unwrap();
+    wait(&sources, "the refusal", failed_with("table-added")).await;
+    sources.shutdown().await;
+
+    let client = ClientConfig::new(world.broker.local_addr().to_string(), "test");
+    let admin = headrace_clients::Admin::new(&client).unwrap();
+    admin.delete_topic("s.shop.t").await.unwrap();
+    let sources = world.start(world.config(&["shop.t"])).await.unwrap();
+    wait(&sources, "the stop", failed_with("topic-lost")).await;
+    admin.create_topic("s.shop.t", 1, &[]).await.unwrap();
+    sources.shutdown().await;
+    let sources = world.start(world.config(&["shop.t"])).await.unwrap();
+    wait(&sources, "the stop", failed_with("topic-lost")).await;
+    sources.shutdown().await;
+    world.broker.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_purged_position_stops_the_source() {
     for flavor in FLAVORS {
         let world = World::new(flavor).await;
