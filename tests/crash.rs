@@ -33,7 +33,11 @@ const KILLS_LATER: usize = 15;
 const DATABASE_KILL: usize = 5;
 const REDIS_KILLS: [usize; 2] = [3, 9];
 /// Rows that make the snapshot long enough to be met.
-const SNAPSHOT_ROWS: usize = 150_000;
+const SNAPSHOT_ROWS: usize = 290_000;
+/// A kill inside the snapshot comes at most this long after its beginning: well before its end on a fast machine.
+const SNAPSHOT_KILL_MS_MAX: u64 = 500;
+/// The later kill before which the snapshot may end.
+const FIRST_STREAM_KILL: usize = 2;
 const STATE_TIMEOUT: Duration = Duration::from_mins(2);
 
 #[test]
@@ -48,9 +52,9 @@ fn nothing_is_lost_or_doubled_by_kills() {
 
     let mut kills = Kills::default();
     for _ in 0..KILLS_IN_SNAPSHOT {
-        let rows = random.random_range(1..SNAPSHOT_ROWS / 2);
+        let delay = Duration::from_millis(random.random_range(1..SNAPSHOT_KILL_MS_MAX));
         assert!(
-            kills.in_snapshot(&mut shop, rows),
+            kills.in_snapshot(&mut shop, delay),
             "the snapshot ended before kill {}; it needs more rows",
             kills.snapshot + 1
         );
@@ -61,6 +65,9 @@ fn nothing_is_lost_or_doubled_by_kills() {
             producer
                 .get_or_insert_with(|| AckedProducer::start(&shop.headrace.bootstrap()))
                 .assert_alive();
+            if number == FIRST_STREAM_KILL {
+                shop.wait_streaming();
+            }
         });
         if number == DATABASE_KILL {
             shop.database.kill().unwrap();

@@ -46,7 +46,7 @@ fn differences(mistake: Option<&'static str>) -> Vec<String> {
     let deletes = Deletes::start(&shop, SNAPSHOT_ROWS);
     let mut kills = Kills::default();
     // a fast machine may kill after the snapshot: the mistake comes later in any case
-    kills.in_snapshot(&mut shop, 1);
+    kills.in_snapshot(&mut shop, Duration::from_millis(100));
     for _ in 0..KILLS_LATER {
         kills.later(&mut shop, &mut random, Shop::wait_streaming);
     }

@@ -143,9 +143,14 @@ impl Headrace {
         request(self.http, "POST", path)
     }
 
+    /// All that it printed, over all its starts.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
     /// The last lines of what it printed.
     pub fn log_tail(&self) -> String {
-        let text = std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         lines[lines.len().saturating_sub(30)..].join("\n")
     }

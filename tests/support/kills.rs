@@ -23,19 +23,18 @@ pub struct Kills {
 }
 
 impl Kills {
-    /// Starts the binary and kills it when its snapshot has read more than `rows` rows; false if it had ended before that
-    /// was seen.
-    pub fn in_snapshot(&mut self, shop: &mut Shop, rows: usize) -> bool {
+    /// Starts the binary and kills it `delay` after its snapshot has begun, as its log says; false if the snapshot had ended
+    /// by then.
+    pub fn in_snapshot(&mut self, shop: &mut Shop, delay: Duration) -> bool {
+        let before = shop.headrace.log().len();
         shop.headrace.spawn();
-        let met = wait_for("a snapshot at work", STATE_TIMEOUT, || {
-            let status = shop.source_status()?;
-            if status["state"] == "streaming" {
-                return Some(false);
-            }
-            let read = status["snapshot"]["rows"].as_u64()?;
-            (read > u64::try_from(rows).ok()?).then_some(true)
+        let says = |shop: &Shop, what: &str| shop.headrace.log()[before..].contains(what);
+        wait_for("a snapshot at work", STATE_TIMEOUT, || {
+            says(shop, "attempt: snapshot").then_some(())
         });
+        pause(delay);
         shop.headrace.kill();
+        let met = !says(shop, "attempt: streaming");
         self.snapshot += usize::from(met);
         met
     }

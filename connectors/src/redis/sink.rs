@@ -15,6 +15,10 @@ use crate::sink::{
 use crate::value::ValueError;
 use crate::view::{Definition, Field};
 
+/// Field of the watermark's hash with the text before the first `{` of the key template: a reset after the template
+/// changed deletes the keys of the earlier one too.
+const PREFIX_FIELD: &str = "prefix";
+
 /// Keys asked for and unlinked at a time by a reset.
 const SCAN_COUNT: usize = 1000;
 
@@ -85,6 +89,12 @@ impl Sink for RedisSink {
         _schema: &Schema,
         _version: Option<Version>,
     ) -> Result<Prepared, SinkError> {
+        let mut remember = redis::cmd("HSET");
+        remember
+            .arg(&self.target.watermark)
+            .arg(PREFIX_FIELD)
+            .arg(&self.target.prefix);
+        self.connection.query::<Value>(&remember).await?;
         Ok(Prepared::Ready)
     }
 
@@ -130,26 +140,9 @@ impl Sink for RedisSink {
             .arg("definition")
             .arg("reset was cut short");
         self.connection.query::<Value>(&seal).await?;
-        let pattern = format!("{}*", glob_escaped(&self.target.prefix));
-        let (mut cursor, mut deleted) = (0_u64, 0_u64);
-        loop {
-            let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor)
-                .arg("MATCH")
-                .arg(&pattern)
-                .arg("COUNT")
-                .arg(SCAN_COUNT);
-            let (next, keys): (u64, Vec<Vec<u8>>) = self.connection.query(&scan).await?;
-            if !keys.is_empty() {
-                deleted += self
-                    .connection
-                    .query::<u64>(redis::cmd("UNLINK").arg(keys))
-                    .await?;
-            }
-            cursor = next;
-            if cursor == 0 {
-                break;
-            }
+        let mut deleted = self.unlink(&self.target.prefix.clone()).await?;
+        if let Some(earlier) = self.abandoned_prefix().await? {
+            deleted += self.unlink(&earlier).await?;
         }
         self.connection
             .query::<Value>(redis::cmd("DEL").arg(&self.target.watermark))
@@ -159,6 +152,77 @@ impl Sink for RedisSink {
 }
 
 impl RedisSink {
+    /// The next keys that start with `start`, and the cursor after them (0 at the end).
+    async fn scan(&mut self, cursor: u64, start: &str) -> Result<(u64, Vec<Vec<u8>>), SinkError> {
+        let mut scan = redis::cmd("SCAN");
+        scan.arg(cursor)
+            .arg("MATCH")
+            .arg(format!("{}*", glob_escaped(start)))
+            .arg("COUNT")
+            .arg(SCAN_COUNT);
+        self.connection.query(&scan).await
+    }
+
+    /// Deletes the keys that start with `prefix`; answers their number.
+    async fn unlink(&mut self, prefix: &str) -> Result<u64, SinkError> {
+        let (mut cursor, mut deleted) = (0, 0);
+        loop {
+            let (next, keys) = self.scan(cursor, prefix).await?;
+            if !keys.is_empty() {
+                let mut unlink = redis::cmd("UNLINK");
+                unlink.arg(keys);
+                deleted += self.connection.query::<u64>(&unlink).await?;
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(deleted);
+            }
+        }
+    }
+
+    /// The prefix of the definition that last wrote here, if it is another than ours and no other view's.
+    async fn abandoned_prefix(&mut self) -> Result<Option<String>, SinkError> {
+        let Some(earlier) = self
+            .prefix_of(self.target.watermark.as_bytes().to_vec())
+            .await?
+        else {
+            return Ok(None);
+        };
+        if earlier.is_empty() || earlier == self.target.prefix {
+            return Ok(None);
+        }
+        let mut cursor = 0;
+        loop {
+            let (next, watermarks) = self.scan(cursor, WATERMARK_PREFIX).await?;
+            for watermark in watermarks {
+                if watermark == self.target.watermark.as_bytes() {
+                    continue;
+                }
+                let other = self.prefix_of(watermark).await?.unwrap_or_default();
+                if !other.is_empty() && (other.starts_with(&earlier) || earlier.starts_with(&other))
+                {
+                    tracing::warn!(
+                        earlier,
+                        other,
+                        "keys of the earlier prefix stay: another view has written there"
+                    );
+                    return Ok(None);
+                }
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(Some(earlier));
+            }
+        }
+    }
+
+    /// The prefix stored beside a view's watermark.
+    async fn prefix_of(&mut self, watermark: Vec<u8>) -> Result<Option<String>, SinkError> {
+        let mut get = redis::cmd("HGET");
+        get.arg(watermark).arg(PREFIX_FIELD);
+        self.connection.query(&get).await
+    }
+
     /// Reads the function's answer; its forms are listed in `apply.lua`.
     fn judge(&self, answer: &[Value]) -> Result<Applied, SinkError> {
         let words: Vec<String> = answer.iter().map(word).collect();

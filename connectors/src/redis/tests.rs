@@ -293,6 +293,32 @@ async fn a_reset_leaves_other_keys_alone() {
 }
 
 #[tokio::test]
+async fn a_reset_deletes_the_keys_of_the_earlier_template_unless_another_view_has_them() {
+    let on = RedisHarness::new();
+    let target = |name: &str, key: &str| {
+        let config = crate::config::ViewConfig {
+            key: key.into(),
+            ..contract::view_config()
+        };
+        let definition = crate::view::Definition::new(&config).unwrap();
+        RedisTarget::new(&on.server.url(), name, &definition)
+    };
+    let (old, other) = (target("one", "old:{id}"), target("two", "old:{id}"));
+    let new = target("one", "new:{id}");
+    for taken in [false, true] {
+        let mut sink = old.open(Partition(0), identity()).await.unwrap();
+        sink.prepare(&schema(), None).await.unwrap();
+        put(&mut sink, 0, "old:1", wide(1, 1)).await.unwrap();
+        if taken {
+            let mut other = other.open(Partition(0), identity()).await.unwrap();
+            other.prepare(&schema(), None).await.unwrap();
+        }
+        let mut sink = new.open(Partition(0), identity()).await.unwrap();
+        assert_eq!(sink.reset().await, Ok(u64::from(!taken)));
+    }
+}
+
+#[tokio::test]
 async fn an_evicting_server_and_wrong_credentials_are_refused_with_what_to_do() {
     let on = RedisHarness::new();
     on.server
