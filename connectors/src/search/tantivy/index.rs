@@ -48,6 +48,7 @@ pub(super) struct OpenIndex {
 impl OpenIndex {
     /// Opens what is there, or a new index without columns.
     pub(super) fn open(folder: &Path) -> Result<OpenIndex, SinkError> {
+        remove_if_there(&set_aside(folder)).map_err(|error| unusable(folder, &error))?;
         std::fs::create_dir_all(folder).map_err(|error| unusable(folder, &error))?;
         let directory = MmapDirectory::open(folder).map_err(|error| unusable(folder, &error))?;
         let exists = Index::exists(&directory).map_err(|error| unusable(folder, &error))?;
@@ -77,8 +78,12 @@ impl OpenIndex {
         OpenIndex::with(folder, index, payload)
     }
 
+    /// The folder goes aside as a whole before it is removed: a crash leaves the old index or none, never a part of it.
     fn recreate(folder: &Path, payload: Payload) -> Result<OpenIndex, SinkError> {
-        std::fs::remove_dir_all(folder).map_err(|error| unusable(folder, &error))?;
+        let aside = set_aside(folder);
+        remove_if_there(&aside).map_err(|error| unusable(folder, &error))?;
+        std::fs::rename(folder, &aside).map_err(|error| unusable(folder, &error))?;
+        remove_if_there(&aside).map_err(|error| unusable(folder, &error))?;
         std::fs::create_dir_all(folder).map_err(|error| unusable(folder, &error))?;
         OpenIndex::create(folder, payload)
     }
@@ -292,12 +297,29 @@ fn is_old(before: Option<Position>, operation: &Operation<TantivyValue>) -> bool
     operation.offset <= before.offset || by_version
 }
 
-/// An existing folder is used only when nothing but an index can be in it.
+/// Where an index that is to go is put before its files are removed; no view's name begins with a dot.
+fn set_aside(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    folder.with_file_name(format!(".{name}.emptied"))
+}
+
+fn remove_if_there(folder: &Path) -> std::io::Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
+/// A folder without an index is used only when nothing is in it, or what a crash leaves of making one: Tantivy's locks, its
+/// list of files, and the temporary file that was to become `meta.json`.
 fn check_ours(folder: &Path) -> Result<(), SinkError> {
+    let unfinished = [".tantivy", ".managed.json", ".tmp"];
     let entries = std::fs::read_dir(folder).map_err(|error| unusable(folder, &error))?;
-    let foreign_entry = entries
-        .flatten()
-        .any(|entry| !entry.file_name().to_string_lossy().starts_with(".tantivy"));
+    let foreign_entry = entries.flatten().any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        !unfinished.iter().any(|start| name.starts_with(start))
+    });
     if foreign_entry {
         Err(foreign(folder))
     } else {

@@ -305,6 +305,25 @@ fn version(csn: u64) -> Version {
 }
 
 #[tokio::test]
+async fn what_a_crash_leaves_of_making_or_emptying_an_index_is_no_obstacle() {
+    let dir = TempDir::new().unwrap();
+    let (folder, aside) = (
+        dir.path().join("things"),
+        dir.path().join(".things.emptied"),
+    );
+    for made in [&folder, &aside] {
+        std::fs::create_dir(made).unwrap();
+        for name in [".managed.json", ".tmpAbC123", ".tantivy-meta.lock"] {
+            std::fs::write(made.join(name), "[]").unwrap();
+        }
+    }
+    std::fs::write(aside.join("half-removed.store"), "old").unwrap();
+    let target = TantivyTarget::new(dir.path(), "things", &definition());
+    assert!(target.open(Partition(0), identity()).await.is_ok());
+    assert!(folder.join("meta.json").exists() && !aside.exists());
+}
+
+#[tokio::test]
 async fn a_new_column_empties_the_index_once() {
     let dir = TempDir::new().unwrap();
     let target = TantivyTarget::new(dir.path(), "things", &definition());
