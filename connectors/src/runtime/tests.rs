@@ -445,7 +445,7 @@ async fn a_view_that_never_ran_fails_the_start_and_one_that_ran_does_not() {
     let error = world.start(wrong).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "view `cache`: the table has no column `nmae`; did you mean `name`?"
+        "view `cache`: the table has no column `nmae`; did you mean `name`?; change [view.cache] in the configuration"
     );
     let views = world.start(World::views()).await.unwrap();
     until("redis has it", || async {
