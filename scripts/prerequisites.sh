@@ -7,7 +7,7 @@ set -euo pipefail
 missing=()
 have() { command -v "$1" >/dev/null 2>&1; }
 
-have cargo || { echo "cargo is missing: install Rust 1.95 or newer by rustup (https://rustup.rs), then run this again" >&2; exit 1; }
+have cargo || { echo "cargo is missing: install Rust 1.95 or newer by rustup, then run this again" >&2; exit 1; }
 have git || missing+=(git)
 have make || missing+=(make)
 have g++ || missing+=(g++)
