@@ -22,13 +22,6 @@ pub enum Value {
     Json(Json),
 }
 
-impl Value {
-    /// Whether two ends show the same value.
-    pub fn same(&self, other: &Self) -> bool {
-        self == other
-    }
-}
-
 /// How a column is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {

@@ -115,21 +115,9 @@ impl Headrace {
         process.wait().expect("wait")
     }
 
-    /// Waits until the binary ends by itself.
-    pub fn wait_end(&mut self, limit: Duration) -> ExitStatus {
-        let mut process = self.process.take().expect("it runs");
-        wait_for("the end of the binary", limit, || {
-            process.try_wait().expect("wait")
-        })
-    }
-
-    pub fn process_id(&self) -> u32 {
-        self.process.as_ref().expect("it runs").id()
-    }
-
     /// GET; `None` when nothing answers.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        request(self.http, "GET", path)
+        request(self.http, path)
     }
 
     /// GET of a JSON document that must be there.
@@ -137,10 +125,6 @@ impl Headrace {
         let (status, body) = self.get(path).expect("the HTTP listener answers");
         assert_eq!(status, 200, "GET {path}: {body}");
         serde_json::from_str(&body).expect("JSON")
-    }
-
-    pub fn post(&self, path: &str) -> Option<(u16, String)> {
-        request(self.http, "POST", path)
     }
 
     /// All that it printed, over all its starts.
@@ -202,13 +186,13 @@ pub fn run(directory: &Path, arguments: &[&str]) -> (i32, String, String) {
     )
 }
 
-fn request(port: u16, method: &str, path: &str) -> Option<(u16, String)> {
+fn request(port: u16, path: &str) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(30)))
         .ok()?;
     let request = format!(
-        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();

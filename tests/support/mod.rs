@@ -63,7 +63,7 @@ pub fn differences(what: &str, got: &Table, wanted: &Table) -> Vec<String> {
         };
         for (column, value) in wanted_row {
             match row.get(column) {
-                Some(got) if got.same(value) => {}
+                Some(got) if got == value => {}
                 got => found.push(format!(
                     "{what}: row {key} column {column}: got {got:?}, wanted {value:?}"
                 )),
