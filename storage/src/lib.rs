@@ -11,11 +11,14 @@
 //!       record   one v2 batch
 //!       fs       Disk: the real one and one in memory that crashes and fails
 //! ```
+//!
+//! [`planted`] are mistakes made on purpose, compiled in for the proofs only.
 
 pub mod data_dir;
 pub mod fs;
 mod index;
 pub mod log;
+pub mod planted;
 mod position;
 pub mod record;
 mod segment;

@@ -19,6 +19,7 @@ use bytes::{Buf, BufMut};
 use super::{IndexEntry, SparseIndex};
 use crate::fs::{Disk, DiskFile, OpenMode};
 use crate::log::epochs::EpochRun;
+use crate::planted::{Mistake, planted};
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
 use crate::segment::Tail;
 use crate::segment::format::as_u64;
@@ -163,7 +164,8 @@ fn read_checked(file: &dyn DiskFile, position: u64, len: usize) -> Option<Vec<u8
     file.read_at(position, with_crc, &mut bytes).ok()?;
     let stated = u32::from_be_bytes(*bytes.last_chunk()?);
     bytes.truncate(len);
-    (bytes.len() == len && crc32c::crc32c(&bytes) == stated).then_some(bytes)
+    let sound = crc32c::crc32c(&bytes) == stated || planted(Mistake::IndexTrusted);
+    (bytes.len() == len && sound).then_some(bytes)
 }
 
 #[cfg(test)]

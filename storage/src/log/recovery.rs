@@ -31,6 +31,7 @@ use super::view::LogView;
 use super::write::Active;
 use super::{GROUP_BYTES_MAX, Log};
 use crate::fs::{Disk, DiskFile, OpenMode};
+use crate::planted::{Mistake, planted};
 use crate::position::{EntryIndex, Offset};
 use crate::segment::format::{SEGMENT_HEADER_BYTES, Seed, as_u64};
 use crate::segment::reader::Segment;
@@ -165,7 +166,9 @@ impl Recovery {
             .disk
             .open(path, OpenMode::Write)
             .map_err(OpenError::io("open", path))?;
-        file.sync_data().map_err(OpenError::io("sync", path))?;
+        if !planted(Mistake::RecoveredCacheNotSynced) {
+            file.sync_data().map_err(OpenError::io("sync", path))?;
+        }
         let size = file.size().map_err(OpenError::io("measure", path))?;
         let scan =
             scan(&*file, size, &self.expected(found)).map_err(OpenError::io("read", path))?;
@@ -174,7 +177,7 @@ impl Recovery {
             return self.drop_headless(found);
         };
         let cut = end == End::Torn || scan.roll.is_some();
-        if cut && scan.end < size {
+        if cut && scan.end < size && !planted(Mistake::TornTailNotCut) {
             self.lower_hint(&scan.tail)?;
             file.set_size(scan.end)
                 .map_err(OpenError::io("truncate", path))?;
@@ -214,7 +217,12 @@ impl Recovery {
         size: u64,
         scan: &Scan,
     ) -> Result<End, OpenError> {
-        let corrupt = |reason: String| Err(OpenError::corrupt(&found.path, scan.end, reason));
+        let corrupt = |reason: String| {
+            if planted(Mistake::CorruptionCut) {
+                return Ok(End::Torn);
+            }
+            Err(OpenError::corrupt(&found.path, scan.end, reason))
+        };
         let reason = match &scan.stop {
             None => "the file ends",
             Some(Unsound::Refused(reason)) => return corrupt(reason.clone()),

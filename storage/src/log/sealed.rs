@@ -12,6 +12,7 @@ use super::recovery::{Found, Recovery};
 use crate::fs::{DiskFile, OpenMode};
 use crate::index::SparseIndex;
 use crate::index::file::{self as index_file, Summary};
+use crate::planted::{Mistake, planted};
 use crate::segment::format::{
     Control, SEGMENT_HEADER_BYTES, Seed, as_u64, crc_field, read_control, read_head,
 };
@@ -68,7 +69,8 @@ impl Recovery {
         let mut bytes = Vec::new();
         file.read_at(0, SEGMENT_HEADER_BYTES, &mut bytes)
             .map_err(OpenError::io("read", path))?;
-        if summary.segment_bytes != size || crc_field(&bytes) != summary.header_crc {
+        let named = summary.segment_bytes == size && crc_field(&bytes) == summary.header_crc;
+        if !named && !planted(Mistake::IndexTrusted) {
             return Ok(None);
         }
         let Ok(header) = read_control(&bytes, seed) else {
@@ -84,6 +86,13 @@ impl Recovery {
         let mut bytes = Vec::new();
         file.read_at(summary.roll_position, roll_bytes, &mut bytes)
             .map_err(OpenError::io("read", path))?;
+        if planted(Mistake::IndexTrusted) {
+            return Ok(Some(RollFrame {
+                at_ms: 0,
+                crc: crc_field(&bytes),
+                position: summary.roll_position,
+            }));
+        }
         let fits = read_head(&bytes).is_ok_and(|head| head.size_bytes() == as_u64(bytes.len()));
         let (true, Ok(frame)) = (fits, read_control(&bytes, seed)) else {
             return Ok(None);

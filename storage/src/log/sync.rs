@@ -15,6 +15,7 @@ use super::write::Active;
 use crate::fs::{Disk, DiskFile};
 use crate::index::SparseIndex;
 use crate::index::file::{self as index_file, Summary};
+use crate::planted::{Mistake, planted};
 use crate::position::Offset;
 use crate::segment::reader::{SealedFile, Segment};
 use crate::segment::writer::Writer;
@@ -79,10 +80,13 @@ impl SyncPoint {
                 .set_size(seal.summary.segment_bytes)
                 .map_err(WriteError::new("trim", &self.path))?;
         }
-        self.file
-            .sync_data()
+        if planted(Mistake::HintBeforeData) {
+            let early = self.hint.settle(Hint::of(self.tail));
+            early.map_err(WriteError::new("write", self.hint.path()))?;
+        }
+        self.sync_file()
             .map_err(WriteError::new("sync", &self.path))?;
-        if self.names {
+        if self.names && !planted(Mistake::NoDirectorySyncAtRoll) {
             self.disk
                 .sync_dir(&self.dir)
                 .map_err(WriteError::new("sync", &self.dir))?;
@@ -90,6 +94,16 @@ impl SyncPoint {
         self.hint
             .raise(Hint::of(self.tail), self.bytes)
             .map_err(WriteError::new("write", self.hint.path()))
+    }
+
+    fn sync_file(&self) -> io::Result<()> {
+        if self.seal.is_some() && planted(Mistake::SealedWithoutSync) {
+            return Ok(());
+        }
+        match self.file.sync_data() {
+            Err(_) if planted(Mistake::RetryAfterFailedSync) => self.file.sync_data(),
+            result => result,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use super::epochs::{EpochRun, EpochRuns};
 use super::error::WriteError;
 use super::{GROUP_BYTES_MAX, Log};
 use crate::index::IndexBuilder;
+use crate::planted::{Mistake, planted};
 use crate::position::Offset;
 use crate::segment::format::{
     Control, ControlFrame, Seed, SegmentHeader, as_u64, crc_field, write_control,
@@ -39,7 +40,10 @@ impl Log {
             .active
             .as_ref()
             .is_some_and(|active| active.rolled.is_some());
-        let room_bytes = GROUP_BYTES_MAX.saturating_sub(self.unsynced_bytes);
+        let room_bytes = match GROUP_BYTES_MAX.saturating_sub(self.unsynced_bytes) {
+            _ if planted(Mistake::GroupBeyondBound) => u64::MAX,
+            room_bytes => room_bytes,
+        };
         let (count, bytes) = self.queue.group(room_bytes, self.unsynced_bytes == 0);
         if count == 0 || waits {
             return Ok(self.written.offset);

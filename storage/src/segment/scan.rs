@@ -18,6 +18,7 @@ use crate::index::IndexBuilder;
 use crate::log::LogIdentity;
 use crate::log::epochs::EpochRun;
 use crate::log::hint::Hint;
+use crate::planted::{Mistake, planted};
 use crate::position::{EntryIndex, Offset};
 use crate::record::{BatchHeader, CRC_COVERS_FROM};
 
@@ -96,10 +97,26 @@ pub(crate) fn scan(file: &dyn DiskFile, size: u64, expected: &Expected<'_>) -> i
             .and_then(|(sound, frame_bytes)| scan.take(sound, expected).map(|()| frame_bytes));
         match taken {
             Ok(frame_bytes) => scan.end += frame_bytes,
-            Err(stop) => scan.stop = Some(stop),
+            Err(stop) => match resembling_behind(&mut window, scan.end, size)? {
+                Some(position) => scan.end = position,
+                None => scan.stop = Some(stop),
+            },
         }
     }
     Ok(scan)
+}
+
+/// The planted search for magic bytes: where the next bytes that look like a frame begin.
+fn resembling_behind(window: &mut Window<'_>, end: u64, size: u64) -> io::Result<Option<u64>> {
+    if !planted(Mistake::MagicBytesSearched) {
+        return Ok(None);
+    }
+    for position in end + 1..size {
+        if read_head(window.head(position)?).is_ok() {
+            return Ok(Some(position));
+        }
+    }
+    Ok(None)
 }
 
 /// Reads one frame and checks it by itself.
