@@ -1,10 +1,11 @@
 //! The file beside a sealed segment: what a start needs to know about it, and its sparse index.
 //!
 //! ```text
-//! 'HRINDEX' 01 | segment bytes u64 | header CRC u32 | ROLL position u64 | end offset i64 | end index u64
-//!   | end epoch i32 | log start i64 | greatest timestamp i64 | runs u32 | entries u32
+//! 'HRINDEX' 02 | segment bytes u64 | header CRC u32 | ROLL position u64 | end offset i64 | end index u64
+//!   | end epoch i32 | log start i64 | greatest timestamp i64 | runs u32 | entries u32 | controls u32
 //!   | { epoch i32 | start offset i64 | index u64 }*runs | CRC-32C u32              read at open
-//!   | { offset i64 | position u64 | greatest timestamp before i64 }*entries | CRC-32C u32   read on use
+//!   | { offset i64 | index u64 | position u64 | greatest timestamp before i64 }*entries
+//!   | { position u64 | bytes u32 | index u64 | kind u8 }*controls | CRC-32C u32     read on use
 //! ```
 //!
 //! Derived data: written without a sync, and never trusted. The first part counts only if it names the
@@ -16,18 +17,21 @@ use std::path::Path;
 
 use bytes::{Buf, BufMut};
 
-use super::{IndexEntry, SparseIndex};
+use super::{ControlPlace, IndexEntry, SparseIndex};
 use crate::fs::{Disk, DiskFile, OpenMode};
 use crate::log::epochs::EpochRun;
 use crate::planted::{Mistake, planted};
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
 use crate::segment::Tail;
-use crate::segment::format::as_u64;
+use crate::segment::format::{ControlKind, as_u64};
 
-const MAGIC: [u8; 8] = *b"HRINDEX\x01";
-const FIXED_BYTES: usize = 72;
+const MAGIC: [u8; 8] = *b"HRINDEX\x02";
+const FIXED_BYTES: usize = 76;
+/// The three counts at the end of the fixed fields.
+const COUNTS_BYTES: usize = 12;
 const RUN_BYTES: usize = 20;
-const ENTRY_BYTES: usize = 24;
+const ENTRY_BYTES: usize = 32;
+const CONTROL_BYTES: usize = 21;
 const CRC_BYTES: usize = 4;
 
 /// What a start needs to know about a sealed segment.
@@ -50,7 +54,11 @@ pub(crate) fn write(
 ) -> io::Result<()> {
     let count = |len: usize| u32::try_from(len).map_err(io::Error::other);
     let mut out = Vec::with_capacity(
-        FIXED_BYTES + summary.runs.len() * RUN_BYTES + index.len() * ENTRY_BYTES + 2 * CRC_BYTES,
+        FIXED_BYTES
+            + summary.runs.len() * RUN_BYTES
+            + index.len() * ENTRY_BYTES
+            + index.controls().len() * CONTROL_BYTES
+            + 2 * CRC_BYTES,
     );
     out.put_slice(&MAGIC);
     out.put_u64(summary.segment_bytes);
@@ -63,6 +71,7 @@ pub(crate) fn write(
     out.put_i64(summary.max_timestamp);
     out.put_u32(count(summary.runs.len())?);
     out.put_u32(count(index.len())?);
+    out.put_u32(count(index.controls().len())?);
     for run in &summary.runs {
         out.put_i32(run.epoch.0);
         out.put_i64(run.start.0);
@@ -72,8 +81,15 @@ pub(crate) fn write(
     let entries_from = out.len();
     for entry in index.iter() {
         out.put_i64(entry.offset.0);
+        out.put_u64(entry.index.0);
         out.put_u64(entry.position);
         out.put_i64(entry.max_timestamp_before);
+    }
+    for place in index.controls().iter() {
+        out.put_u64(place.position);
+        out.put_u32(place.size_bytes);
+        out.put_u64(place.index.0);
+        out.put_u8(place.kind.byte());
     }
     out.put_u32(crc32c::crc32c(&out[entries_from..]));
     remove(disk, path)?;
@@ -98,27 +114,46 @@ pub(crate) fn read_summary(disk: &dyn Disk, path: &Path) -> Option<Summary> {
 /// Reads the second part; `None` if anything is missing or damaged.
 pub(crate) fn read_index(disk: &dyn Disk, path: &Path) -> Option<SparseIndex> {
     let file = disk.open(path, OpenMode::Read).ok()?;
-    let (_, entries_from, count) = first_part(&*file)?;
-    let bytes = read_checked(&*file, entries_from, count.checked_mul(ENTRY_BYTES)?)?;
+    let (_, second) = first_part(&*file)?;
+    let entries_bytes = second.entries.checked_mul(ENTRY_BYTES)?;
+    let controls_bytes = second.controls.checked_mul(CONTROL_BYTES)?;
+    let bytes = entries_bytes.checked_add(controls_bytes)?;
+    let bytes = read_checked(&*file, second.from, bytes)?;
     let mut fields = bytes.as_slice();
     let mut index = SparseIndex::default();
-    for _ in 0..count {
+    for _ in 0..second.entries {
         index.push(IndexEntry {
             offset: Offset(fields.get_i64()),
+            index: EntryIndex(fields.get_u64()),
             position: fields.get_u64(),
             max_timestamp_before: fields.get_i64(),
+        });
+    }
+    for _ in 0..second.controls {
+        index.push_control(ControlPlace {
+            position: fields.get_u64(),
+            size_bytes: fields.get_u32(),
+            index: EntryIndex(fields.get_u64()),
+            kind: ControlKind::of_byte(fields.get_u8())?,
         });
     }
     Some(index)
 }
 
-/// The summary, where the entries begin, and how many there are.
-fn first_part(file: &dyn DiskFile) -> Option<(Summary, u64, usize)> {
+/// Where the second part begins, and what is in it.
+struct SecondPart {
+    from: u64,
+    entries: usize,
+    controls: usize,
+}
+
+fn first_part(file: &dyn DiskFile) -> Option<(Summary, SecondPart)> {
     let mut fixed = Vec::new();
     file.read_at(0, FIXED_BYTES, &mut fixed).ok()?;
-    let counts: [u8; 8] = *fixed.get(FIXED_BYTES - 8..)?.first_chunk()?;
-    let runs = usize::try_from((&counts[..4]).get_u32()).ok()?;
-    let entries = usize::try_from((&counts[4..]).get_u32()).ok()?;
+    let mut counts = fixed.get(FIXED_BYTES - COUNTS_BYTES..FIXED_BYTES)?;
+    let runs = usize::try_from(counts.get_u32()).ok()?;
+    let entries = usize::try_from(counts.get_u32()).ok()?;
+    let controls = usize::try_from(counts.get_u32()).ok()?;
     let first_bytes = runs.checked_mul(RUN_BYTES)?.checked_add(FIXED_BYTES)?;
     let bytes = read_checked(file, 0, first_bytes)?;
     let mut fields = bytes.strip_prefix(&MAGIC)?;
@@ -132,7 +167,7 @@ fn first_part(file: &dyn DiskFile) -> Option<(Summary, u64, usize)> {
         log_start: Offset(fields.get_i64()),
     };
     let max_timestamp = fields.get_i64();
-    fields.advance(8);
+    fields.advance(COUNTS_BYTES);
     let mut found = Vec::with_capacity(runs);
     for _ in 0..runs {
         let epoch = LeaderEpoch(fields.get_i32());
@@ -151,7 +186,12 @@ fn first_part(file: &dyn DiskFile) -> Option<(Summary, u64, usize)> {
         max_timestamp,
         runs: found,
     };
-    Some((summary, as_u64(first_bytes + CRC_BYTES), entries))
+    let second = SecondPart {
+        from: as_u64(first_bytes + CRC_BYTES),
+        entries,
+        controls,
+    };
+    Some((summary, second))
 }
 
 /// Reads `len` bytes that are followed by their CRC; a length beyond the file is refused first.
@@ -200,13 +240,20 @@ mod tests {
         for at in 0..70_i64 {
             index.push(IndexEntry {
                 offset: Offset(at),
+                index: EntryIndex(at.unsigned_abs() + 1),
                 position: at.unsigned_abs(),
                 max_timestamp_before: at,
+            });
+            index.push_control(ControlPlace {
+                position: at.unsigned_abs(),
+                size_bytes: 31,
+                index: EntryIndex(at.unsigned_abs()),
+                kind: ControlKind::Membership,
             });
         }
         write(&disk, path, &summary, &index).unwrap();
         assert_eq!(read_summary(&disk, path), Some(summary.clone()));
-        assert!(read_index(&disk, path).unwrap().iter().eq(index.iter()));
+        assert_eq!(read_index(&disk, path), Some(index));
 
         let whole = disk.bytes_of(path).unwrap();
         let first_bytes = FIXED_BYTES + 2 * RUN_BYTES + CRC_BYTES;

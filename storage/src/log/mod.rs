@@ -201,7 +201,7 @@ impl Log {
     fn publish(&self) {
         let active = self.active.as_ref().map(|active| {
             Segment::active(
-                active.writer.base_offset,
+                (active.writer.base_offset, active.writer.base_index),
                 self.written.offset,
                 active.writer.position,
                 &active.path,

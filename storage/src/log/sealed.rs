@@ -159,7 +159,7 @@ impl Recovery {
             ..
         } = *summary;
         self.sealed.push(Segment::sealed(
-            found.base_offset,
+            (found.base_offset, found.base_index),
             tail.offset,
             segment_bytes,
             max_timestamp,

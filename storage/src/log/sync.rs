@@ -174,6 +174,7 @@ impl Log {
             path,
             file,
             base_offset,
+            base_index,
             position,
             index,
             ..
@@ -188,7 +189,7 @@ impl Log {
         };
         let max_timestamp = index.max_timestamp();
         let segment = Segment::sealed(
-            base_offset,
+            (base_offset, base_index),
             self.written.offset,
             position,
             max_timestamp,

@@ -8,11 +8,11 @@ use super::entry::{NextSegment, Staged, StagedFrame};
 use super::epochs::{EpochRun, EpochRuns};
 use super::error::WriteError;
 use super::{GROUP_BYTES_MAX, Log};
-use crate::index::IndexBuilder;
+use crate::index::{ControlPlace, IndexBuilder};
 use crate::planted::{Mistake, planted};
-use crate::position::Offset;
+use crate::position::{EntryIndex, Offset};
 use crate::segment::format::{
-    Control, ControlFrame, Seed, SegmentHeader, as_u64, crc_field, write_control,
+    Control, ControlFrame, Seed, SegmentHeader, as_u64, crc_field, kind_field, write_control,
 };
 use crate::segment::writer::{Start, Writer};
 use crate::segment::{Tail, file_name};
@@ -129,12 +129,14 @@ impl Log {
         let writer =
             Writer::create(&*self.disk, &path, start).map_err(WriteError::new("create", &path))?;
         self.names_unsynced = true;
-        Ok(Active {
+        let mut active = Active {
             writer,
             path: path.into(),
             runs: Vec::new(),
             rolled: None,
-        })
+        };
+        note_control(&mut active, header, base_index, 0);
+        Ok(active)
     }
 }
 
@@ -153,18 +155,31 @@ fn note_written(
             active
                 .writer
                 .index
-                .batch(header.base_offset, position, header.max_timestamp);
+                .batch(header, staged.after.index, position);
         }
         StagedFrame::Roll {
-            next: after_roll, ..
+            next: after_roll,
+            frame,
         } => {
             active.rolled = Some(position);
             *next = *after_roll;
+            note_control(active, frame, staged.after.index, position);
         }
-        StagedFrame::Control(_) => {}
+        StagedFrame::Control(frame) => {
+            note_control(active, frame, staged.after.index, position);
+        }
     }
     if let Some(run) = EpochRun::begins(before, &staged.after) {
         active.runs.push(run);
         epochs.push(run);
     }
+}
+
+fn note_control(active: &mut Active, frame: &[u8], index: EntryIndex, position: u64) {
+    active.writer.index.control(ControlPlace {
+        position,
+        size_bytes: u32::try_from(frame.len()).expect("a control frame is below 2 GiB"),
+        index,
+        kind: kind_field(frame).expect("a frame that was just encoded"),
+    });
 }

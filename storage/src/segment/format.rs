@@ -46,11 +46,48 @@ const BATCH_MAGIC: u8 = 2;
 const CONTROL_MAGIC: u8 = 0x7F;
 const FORMAT_VERSION: u16 = 1;
 
+const KIND_AT: usize = 21;
+
 const SEGMENT_HEADER: u8 = 1;
 const NO_OP: u8 = 2;
 const MEMBERSHIP: u8 = 3;
 const ROLL: u8 = 4;
 const LOG_START: u8 = 5;
+
+/// What sort of control frame it is: its `kind` byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ControlKind {
+    SegmentHeader,
+    NoOp,
+    Membership,
+    Roll,
+    LogStart,
+}
+
+impl ControlKind {
+    /// The byte in the frame.
+    pub(crate) fn byte(self) -> u8 {
+        match self {
+            ControlKind::SegmentHeader => SEGMENT_HEADER,
+            ControlKind::NoOp => NO_OP,
+            ControlKind::Membership => MEMBERSHIP,
+            ControlKind::Roll => ROLL,
+            ControlKind::LogStart => LOG_START,
+        }
+    }
+
+    /// Reads the byte; `None` for a kind this program does not know.
+    pub(crate) fn of_byte(byte: u8) -> Option<ControlKind> {
+        match byte {
+            SEGMENT_HEADER => Some(ControlKind::SegmentHeader),
+            NO_OP => Some(ControlKind::NoOp),
+            MEMBERSHIP => Some(ControlKind::Membership),
+            ROLL => Some(ControlKind::Roll),
+            LOG_START => Some(ControlKind::LogStart),
+            _ => None,
+        }
+    }
+}
 
 /// What the first frame of a segment says about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +110,19 @@ pub(crate) enum Control {
     Membership(Bytes),
     Roll { at_ms: i64 },
     LogStart(Offset),
+}
+
+impl Control {
+    /// Its kind.
+    pub(crate) fn kind(&self) -> ControlKind {
+        match self {
+            Control::SegmentHeader(_) => ControlKind::SegmentHeader,
+            Control::NoOp => ControlKind::NoOp,
+            Control::Membership(_) => ControlKind::Membership,
+            Control::Roll { .. } => ControlKind::Roll,
+            Control::LogStart(_) => ControlKind::LogStart,
+        }
+    }
 }
 
 /// A control frame with its place in the log.
@@ -234,6 +284,11 @@ pub(crate) fn crc_field(frame: &[u8]) -> u32 {
         .map_or(0, |mut field| field.get_u32())
 }
 
+/// The kind of a whole control frame, or of its head; `None` if it is not known.
+pub(crate) fn kind_field(frame: &[u8]) -> Option<ControlKind> {
+    frame.get(KIND_AT).copied().and_then(ControlKind::of_byte)
+}
+
 fn frame_crc(frame: &[u8], kind: u8, seed: Seed) -> u32 {
     let seed = if kind == SEGMENT_HEADER { 0 } else { seed.0 };
     let crc = crc32c::crc32c_append(seed, &frame[..CRC_AT]);
@@ -248,13 +303,7 @@ pub(crate) fn write_control(frame: &ControlFrame, seed: Seed) -> Vec<u8> {
     out.put_i32(frame.epoch.0);
     out.put_u8(CONTROL_MAGIC);
     out.put_u32(0);
-    let kind = match frame.control {
-        Control::SegmentHeader(_) => SEGMENT_HEADER,
-        Control::NoOp => NO_OP,
-        Control::Membership(_) => MEMBERSHIP,
-        Control::Roll { .. } => ROLL,
-        Control::LogStart(_) => LOG_START,
-    };
+    let kind = frame.control.kind().byte();
     out.put_u8(kind);
     out.put_u8(0);
     out.put_u64(frame.index.0);

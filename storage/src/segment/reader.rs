@@ -15,15 +15,18 @@ use bytes::Bytes;
 use super::format::{Head, as_u64, read_head};
 use super::window::{LOOK_UP_BYTES, SCAN_BYTES, Window};
 use crate::fs::{Disk, DiskFile, OpenMode};
+use crate::index::rebuild::{Walked, rebuild};
 use crate::index::{IndexBuilder, IndexEntry, SparseIndex, file as index_file};
 use crate::log::ReadError;
-use crate::position::Offset;
+use crate::position::{EntryIndex, Offset};
 use crate::record::BatchHeader;
 
 /// A segment up to some size; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
     pub(crate) base_offset: Offset,
+    /// Its first entry.
+    pub(crate) base_index: EntryIndex,
     /// The offset after its last record.
     pub(crate) end_offset: Offset,
     pub(crate) size_bytes: u64,
@@ -76,7 +79,7 @@ pub(crate) struct Found {
 impl Segment {
     /// The active segment as it stands.
     pub(crate) fn active(
-        base_offset: Offset,
+        (base_offset, base_index): (Offset, EntryIndex),
         end_offset: Offset,
         size_bytes: u64,
         path: &Arc<Path>,
@@ -90,6 +93,7 @@ impl Segment {
         };
         Segment {
             base_offset,
+            base_index,
             end_offset,
             size_bytes,
             max_timestamp: index.max_timestamp(),
@@ -99,7 +103,7 @@ impl Segment {
 
     /// A segment that never changes again.
     pub(crate) fn sealed(
-        base_offset: Offset,
+        (base_offset, base_index): (Offset, EntryIndex),
         end_offset: Offset,
         size_bytes: u64,
         max_timestamp: i64,
@@ -108,6 +112,7 @@ impl Segment {
         let source = Source::Sealed(Arc::new(file));
         Segment {
             base_offset,
+            base_index,
             end_offset,
             size_bytes,
             max_timestamp,
@@ -156,16 +161,13 @@ impl Segment {
     /// Walks the heads of a sealed segment whose index is missing or damaged.
     fn rebuild_index(&self, sealed: &SealedFile) -> Result<SparseIndex, ReadError> {
         tracing::warn!(path = %sealed.index_path.display(), "index is damaged or missing and is rebuilt");
-        let mut builder = IndexBuilder::new(sealed.index_interval_bytes);
-        self.walk(0, SCAN_BYTES, &mut |found| {
-            builder.batch(
-                found.header.base_offset,
-                found.position,
-                found.header.max_timestamp,
-            );
-            ControlFlow::<()>::Continue(())
-        })?;
-        Ok(builder.index().clone())
+        let segment = Walked {
+            file: &**self.file()?,
+            path: &sealed.path,
+            size_bytes: self.size_bytes,
+            base_index: self.base_index,
+        };
+        rebuild(segment, sealed.index_interval_bytes)
     }
 
     fn corrupt(&self, position: u64, reason: &str) -> ReadError {

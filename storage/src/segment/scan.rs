@@ -14,7 +14,7 @@ use super::format::{
 };
 use super::window::{SCAN_BYTES, Window};
 use crate::fs::DiskFile;
-use crate::index::IndexBuilder;
+use crate::index::{ControlPlace, IndexBuilder};
 use crate::log::LogIdentity;
 use crate::log::epochs::EpochRun;
 use crate::log::hint::Hint;
@@ -74,8 +74,16 @@ pub(crate) struct Scan {
 #[derive(Debug)]
 enum Sound {
     Batch(BatchHeader),
-    /// With its CRC field, which the next segment's header repeats after a ROLL.
-    Control(ControlFrame, u32),
+    Control(SoundControl),
+}
+
+/// A control frame with what the segment around it wants to know.
+#[derive(Debug)]
+struct SoundControl {
+    frame: ControlFrame,
+    /// Its CRC field, which the next segment's header repeats after a ROLL.
+    crc: u32,
+    size_bytes: u32,
 }
 
 /// Checks the first `size` bytes of `file` frame by frame.
@@ -139,8 +147,12 @@ fn frame_at(
     }
     let sound = match head {
         Head::Batch(header) => check_batch(&header, frame).map(|()| Sound::Batch(header)),
-        Head::Control { .. } => match read_control(frame, seed) {
-            Ok(control) => Ok(Sound::Control(control, format::crc_field(frame))),
+        Head::Control { size_bytes, .. } => match read_control(frame, seed) {
+            Ok(control) => Ok(Sound::Control(SoundControl {
+                frame: control,
+                crc: format::crc_field(frame),
+                size_bytes: u32::try_from(size_bytes).expect("a length field is an i32"),
+            })),
             Err(error) => Err(Unsound::from(error)),
         },
     };
@@ -184,8 +196,8 @@ impl Scan {
         }
         let before = self.tail;
         match sound {
-            Sound::Control(frame, crc) if self.header.is_none() => {
-                return self.take_header(&frame, crc, expected);
+            Sound::Control(control) if self.header.is_none() => {
+                return self.take_header(&control, expected);
             }
             Sound::Batch(_) if self.header.is_none() => {
                 return Err(Unsound::invalid(
@@ -205,12 +217,11 @@ impl Scan {
                         header.epoch, self.tail.epoch
                     )));
                 }
-                self.index
-                    .batch(header.base_offset, self.end, header.max_timestamp);
                 self.tail.offset = header.last_offset().plus(1);
                 self.tail.index = self.tail.index.next();
+                self.index.batch(&header, self.tail.index, self.end);
             }
-            Sound::Control(frame, crc) => self.take_control(&frame, crc)?,
+            Sound::Control(control) => self.take_control(&control)?,
         }
         if let Some(run) = EpochRun::begins(&before, &self.tail) {
             self.runs.push(run);
@@ -226,7 +237,8 @@ impl Scan {
         }
     }
 
-    fn take_control(&mut self, frame: &ControlFrame, crc: u32) -> Result<(), Unsound> {
+    fn take_control(&mut self, control: &SoundControl) -> Result<(), Unsound> {
+        let SoundControl { frame, crc, .. } = control;
         let new_epoch = frame.epoch > self.tail.epoch && frame.control == Control::NoOp;
         if frame.offset != self.tail.offset
             || frame.index != self.tail.index.next()
@@ -251,7 +263,7 @@ impl Scan {
             Control::Roll { at_ms } => {
                 self.roll = Some(RollFrame {
                     at_ms,
-                    crc,
+                    crc: *crc,
                     position: self.end,
                 });
             }
@@ -260,17 +272,27 @@ impl Scan {
         }
         self.tail.index = frame.index;
         self.tail.epoch = frame.epoch;
+        self.note_place(control);
         Ok(())
+    }
+
+    fn note_place(&mut self, control: &SoundControl) {
+        self.index.control(ControlPlace {
+            position: self.end,
+            size_bytes: control.size_bytes,
+            index: control.frame.index,
+            kind: control.frame.control.kind(),
+        });
     }
 
     /// A sound header that does not fit was not torn by a crash: the file is in the wrong place, or
     /// the one before it is missing.
     fn take_header(
         &mut self,
-        frame: &ControlFrame,
-        crc: u32,
+        control: &SoundControl,
         expected: &Expected<'_>,
     ) -> Result<(), Unsound> {
+        let SoundControl { frame, crc, .. } = control;
         let header = check_header(frame, expected)?;
         let log_start = header.log_start.max(self.tail.log_start);
         self.tail = Tail {
@@ -280,7 +302,8 @@ impl Scan {
             log_start,
         };
         self.header = Some(header);
-        self.header_crc = crc;
+        self.header_crc = *crc;
+        self.note_place(control);
         Ok(())
     }
 }
