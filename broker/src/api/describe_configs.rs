@@ -66,7 +66,9 @@ fn topic_setting(
     let own = set
         .clone()
         .map(|value| synonym(setting.name, value, SOURCE_TOPIC));
-    let inherited = synonym(setting.synonym, default.clone(), SOURCE_DEFAULT);
+    let inherited = setting
+        .synonym
+        .map(|name| synonym(name, default.clone(), SOURCE_DEFAULT));
     DescribeConfigsResourceResult {
         name: Str::from_static(setting.name),
         config_source: if set.is_some() {
@@ -77,7 +79,7 @@ fn topic_setting(
         value: Some(set.unwrap_or(default)),
         read_only: false,
         is_sensitive: false,
-        synonyms: own.into_iter().chain([inherited]).collect(),
+        synonyms: own.into_iter().chain(inherited).collect(),
         config_type: setting.kind.code(),
         documentation: Some(Str::from_static(setting.doc)),
     }

@@ -107,7 +107,15 @@ impl Image {
         if !(1..=most).contains(&partitions) {
             return Err(TopicRefused::Partitions(partitions));
         }
-        Ok(TopicConfig::parse(overrides)?)
+        let config = TopicConfig::parse(overrides)?;
+        if config.write_caching && topic_name::is_vital(name) {
+            return Err(TopicRefused::Config(ConfigError::Invalid {
+                name: "write.caching",
+                value: "true".to_owned(),
+                reason: "what this topic holds must survive a power cut".to_owned(),
+            }));
+        }
+        Ok(config)
     }
 
     /// Adds a topic that [`Image::check`] accepted.
@@ -281,6 +289,17 @@ mod tests {
             Err(TopicRefused::Partitions(many))
         );
         assert!(image.check("c", PARTITIONS_MAX, &none).is_ok());
+    }
+
+    #[test]
+    fn positions_and_offsets_are_never_cached() {
+        let cached = Overrides::from([("write.caching".to_owned(), "true".to_owned())]);
+        let image = sample();
+        assert!(image.check("c", 1, &cached).is_ok());
+        for name in ["__consumer_offsets", "__headrace_positions"] {
+            let refused = image.check(name, 1, &cached);
+            assert!(matches!(refused, Err(TopicRefused::Config(_))), "{name}");
+        }
     }
 
     #[test]

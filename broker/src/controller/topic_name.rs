@@ -4,6 +4,8 @@
 pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 /// The state of transactions; reserved until they exist.
 pub const TRANSACTION_STATE: &str = "__transaction_state";
+/// How the topics begin in which sources and views keep their positions, schemas and claims.
+const HEADRACE_PREFIX: &str = "__headrace_";
 
 const BYTES_MAX: usize = 249;
 
@@ -19,6 +21,11 @@ pub fn is_valid(name: &str) -> bool {
 /// Whether only the broker itself writes to the topic.
 pub fn is_internal(name: &str) -> bool {
     name == CONSUMER_OFFSETS || name == TRANSACTION_STATE
+}
+
+/// Whether a power cut may lose nothing that was acknowledged in it: such a topic has no write caching.
+pub fn is_vital(name: &str) -> bool {
+    is_internal(name) || name.starts_with(HEADRACE_PREFIX)
 }
 
 #[cfg(test)]

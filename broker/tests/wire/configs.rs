@@ -81,7 +81,7 @@ async fn null_keys_ask_for_all_and_an_empty_list_for_none() {
     let topic = (RESOURCE_TOPIC, "t");
     assert_eq!(
         describe(&mut client, 4, topic, None).await.configs.len(),
-        10
+        20
     );
     assert!(
         describe(&mut client, 4, topic, Some(&[]))
