@@ -1,17 +1,28 @@
 //! A disk in memory that remembers what was synced.
 //!
 //! Each file has its bytes as the page cache shows them, and as they would be found after a power cut;
-//! between the two lies the list of writes not yet synced. Names are kept twice in the same way.
-//! [`MemoryDisk::crash`] forgets everything unsynced; [`MemoryDisk::crash_keeping`] lets the caller
-//! decide the fate of each unsynced write, because a real disk writes pages back in any order. A
-//! [`Fault`] makes the n-th call fail, a write after half of its bytes.
+//! between the two lies the list of changes not yet synced (`content`). Names are kept twice in the same
+//! way (`names`). A power cut keeps or loses each of them (`crash`), because a real disk writes pages back
+//! in any order. All calls that change something can be recorded and done again one by one (`trace`). A
+//! [`Fault`] makes the n-th call fail, having done nothing, all, or half of its work.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod content;
+mod crash;
+mod names;
+mod trace;
+
 use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Disk, DiskFile, OpenMode};
+use content::{Change, Content};
+use names::{NameChange, Names};
+use trace::Call;
+
+pub use content::{Fate, Garbage};
+pub use crash::{Surviving, Unsynced, UnsyncedKind};
+pub use trace::{Replay, Trace};
 
 /// A failure to come.
 #[derive(Clone, Copy, Debug)]
@@ -24,42 +35,34 @@ pub struct Fault {
     pub lasting: bool,
 }
 
-/// What a crash leaves of one unsynced write.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Surviving {
+/// How much of its work a call that fails has done. A failed sync has in any case abandoned what it should
+/// have made durable, unless it did all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailedWork {
     /// Nothing.
-    None,
-    /// Its first bytes.
-    First(usize),
-    /// All of it.
+    Nothing,
+    /// Half of the bytes of a write, nothing of other calls.
+    #[default]
+    Half,
+    /// All of it; only the answer is an error.
     All,
 }
 
-#[derive(Debug)]
-enum Unsynced {
-    Write { position: usize, bytes: Vec<u8> },
-    Size(usize),
-}
+/// A file, whatever its names; counted up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct FileId(usize);
 
-#[derive(Debug, Default)]
-struct Content {
-    seen: Vec<u8>,
-    durable: Vec<u8>,
-    unsynced: Vec<Unsynced>,
-}
-
-#[derive(Debug, Default, Clone)]
-struct Names {
-    files: BTreeMap<PathBuf, Arc<Mutex<Content>>>,
-    dirs: BTreeSet<PathBuf>,
-}
-
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
-    seen: Names,
-    durable: Names,
+    /// By [`FileId`]; a removed file keeps its place, handles may be open.
+    contents: Vec<Content>,
+    names: Names,
+    /// Blocks of the file removed last, where the next one may be made.
+    free_blocks: Vec<u8>,
     calls: u64,
     fault: Option<Fault>,
+    failed_work: FailedWork,
+    trace: Option<Trace>,
 }
 
 /// A [`Disk`] that lives in memory; clones share it.
@@ -68,13 +71,8 @@ pub struct MemoryDisk {
     state: Arc<Mutex<State>>,
 }
 
-/// A panic in one test thread must not hide the state from the others.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl State {
-    /// Counts a call and fails it if it is its turn.
+    /// Counts a call and gives its failure if it is its turn.
     fn call(&mut self) -> io::Result<()> {
         let number = self.calls;
         self.calls += 1;
@@ -85,6 +83,71 @@ impl State {
             _ => Ok(()),
         }
     }
+
+    /// Counts a call that does `work`: all of it, or, if it is to fail, what [`FailedWork`] says.
+    fn change(&mut self, work: Call) -> io::Result<()> {
+        let failure = self.call().err();
+        let work = match (failure.is_some(), self.failed_work, work) {
+            (false, _, work) | (true, FailedWork::All, work) => Some(work),
+            (true, FailedWork::Half, Call::Change(file, Change::Write { position, bytes })) => {
+                let bytes = bytes[..bytes.len() / 2].into();
+                Some(Call::Change(file, Change::Write { position, bytes }))
+            }
+            (true, _, Call::Sync(file)) => Some(Call::SyncFailed(file)),
+            (true, _, Call::SyncAll) => Some(Call::SyncAllFailed),
+            (true, ..) => None,
+        };
+        if let Some(work) = work {
+            self.apply(work);
+        }
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Does a call, and records it.
+    fn apply(&mut self, call: Call) {
+        if let Some(trace) = &mut self.trace {
+            trace.calls.push(call.clone());
+        }
+        match call {
+            Call::MakeDir(dir) => self.names.make_dir(&dir),
+            Call::Name(change) => {
+                match &change {
+                    NameChange::Create { .. } => {
+                        let blocks = std::mem::take(&mut self.free_blocks);
+                        self.contents.push(Content::on_blocks_of(blocks));
+                    }
+                    NameChange::Remove { file, .. } => {
+                        self.free_blocks = self.contents[file.0].to_blocks();
+                    }
+                    NameChange::Rename { .. } | NameChange::RemoveDir { .. } => {}
+                }
+                self.names.change(change);
+            }
+            Call::SyncDir(dir) => self.names.sync(Some(&dir)),
+            Call::Change(file, change) => self.contents[file.0].change(change),
+            Call::Sync(file) => self.contents[file.0].sync(),
+            Call::SyncFailed(file) => self.contents[file.0].sync_failed(),
+            Call::SyncAll => {
+                self.names.sync(None);
+                self.contents.iter_mut().for_each(Content::sync);
+            }
+            Call::SyncAllFailed => self.contents.iter_mut().for_each(Content::sync_failed),
+            Call::DropCache(file) => self.contents[file.0].drop_cache(),
+            Call::Replace(file, bytes) => self.contents[file.0].replace(bytes.to_vec()),
+        }
+    }
+
+    fn find(&self, path: &Path) -> io::Result<FileId> {
+        let found = self.names.seen.files.get(path).copied();
+        found.ok_or_else(|| not_found(path))
+    }
+
+    fn find_dir(&self, dir: &Path) -> io::Result<()> {
+        if self.names.seen.has_dir(dir) {
+            return Ok(());
+        }
+        Err(not_found(dir))
+    }
 }
 
 impl MemoryDisk {
@@ -93,123 +156,109 @@ impl MemoryDisk {
         MemoryDisk::default()
     }
 
-    /// Makes a later call fail; counting starts again at 0. Replaces an earlier fault.
-    pub fn fail(&self, fault: Fault) {
-        let mut state = lock(&self.state);
-        state.calls = 0;
-        state.fault = Some(fault);
-    }
-
-    /// Lets every call succeed again.
-    pub fn heal(&self) {
-        lock(&self.state).fault = None;
-    }
-
-    /// The number of calls since the start or the last [`MemoryDisk::fail`].
-    pub fn calls(&self) -> u64 {
-        lock(&self.state).calls
-    }
-
-    /// A power cut: the disk as it is after losing everything unsynced. The old one is not changed.
-    #[must_use]
-    pub fn crash(&self) -> MemoryDisk {
-        self.crash_keeping(false, &mut |_, _| Surviving::None)
-    }
-
-    /// A power cut that keeps of each unsynced write what `fate` says, given the file and the write's
-    /// length; `names` says whether unsynced creates, renames and removes survive.
-    ///
-    /// Writes come in the order they were made; a change of size survives if `fate` does not say
-    /// `None` for it (its length is given as 0).
-    #[must_use]
-    pub fn crash_keeping(
-        &self,
-        names: bool,
-        fate: &mut dyn FnMut(&Path, usize) -> Surviving,
-    ) -> MemoryDisk {
-        let state = lock(&self.state);
-        let from = if names { &state.seen } else { &state.durable };
-        let mut after = Names {
-            files: BTreeMap::new(),
-            dirs: from.dirs.clone(),
-        };
-        for (path, content) in &from.files {
-            let content = lock(content);
-            let mut bytes = content.durable.clone();
-            for change in &content.unsynced {
-                match change {
-                    Unsynced::Write {
-                        position,
-                        bytes: written,
-                    } => {
-                        let kept = match fate(path, written.len()) {
-                            Surviving::None => continue,
-                            Surviving::First(count) => &written[..count.min(written.len())],
-                            Surviving::All => written,
-                        };
-                        put(&mut bytes, *position, kept);
-                    }
-                    Unsynced::Size(size) => {
-                        if fate(path, 0) != Surviving::None {
-                            bytes.resize(*size, 0);
-                        }
-                    }
-                }
-            }
-            let durable = bytes.clone();
-            let content = Content {
-                seen: bytes,
-                durable,
-                unsynced: Vec::new(),
-            };
-            after
-                .files
-                .insert(path.clone(), Arc::new(Mutex::new(content)));
-        }
-        let state = State {
-            seen: after.clone(),
-            durable: after,
-            calls: 0,
-            fault: None,
-        };
+    fn of(state: State) -> MemoryDisk {
         MemoryDisk {
             state: Arc::new(Mutex::new(state)),
         }
     }
 
+    /// A panic in one test thread must not hide the state from the others.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A disk of its own in the same state, unsynced changes included: what a process finds that starts
+    /// after the one before has died.
+    #[must_use]
+    pub fn fork(&self) -> MemoryDisk {
+        let state = self.state();
+        MemoryDisk::of(State {
+            calls: 0,
+            fault: None,
+            failed_work: FailedWork::default(),
+            trace: None,
+            ..state.clone()
+        })
+    }
+
+    /// Makes a later call fail; counting starts again at 0. Replaces an earlier fault.
+    pub fn fail(&self, fault: Fault) {
+        let mut state = self.state();
+        state.calls = 0;
+        state.fault = Some(fault);
+    }
+
+    /// Says how much of its work a call does that fails.
+    pub fn set_failed_work(&self, done: FailedWork) {
+        self.state().failed_work = done;
+    }
+
+    /// Lets every call succeed again.
+    pub fn heal(&self) {
+        self.state().fault = None;
+    }
+
+    /// The number of calls since the start or the last [`MemoryDisk::fail`].
+    pub fn calls(&self) -> u64 {
+        self.state().calls
+    }
+
+    /// Records from now on every call that changes something.
+    pub fn record(&self) {
+        let origin = Box::new(self.fork().state().clone());
+        let calls = Vec::new();
+        self.state().trace = Some(Trace { origin, calls });
+    }
+
+    /// How many calls are recorded so far.
+    pub fn recorded(&self) -> usize {
+        self.state().trace.as_ref().map_or(0, Trace::len)
+    }
+
+    /// Ends the recording and gives it.
+    ///
+    /// # Panics
+    /// If nothing is being recorded.
+    pub fn take_trace(&self) -> Trace {
+        self.state().trace.take().expect("a recording was begun")
+    }
+
+    /// Makes everything durable, as a sync of the whole file system does.
+    pub fn sync_everything(&self) -> io::Result<()> {
+        self.state().change(Call::SyncAll)
+    }
+
+    /// Forgets all clean pages: what a failed sync left behind is no longer seen.
+    pub fn drop_caches(&self) {
+        let mut state = self.state();
+        for file in 0..state.contents.len() {
+            state.apply(Call::DropCache(FileId(file)));
+        }
+    }
+
     /// The bytes of a file as they are seen now; `None` if there is none.
     pub fn bytes_of(&self, path: &Path) -> Option<Vec<u8>> {
-        let content = lock(&self.state).seen.files.get(path).cloned()?;
-        let bytes = lock(&content).seen.clone();
-        Some(bytes)
+        let state = self.state();
+        let file = state.find(path).ok()?;
+        Some(state.contents[file.0].seen.clone())
     }
 
     /// The bytes of a file as a power cut would leave them at the least; `None` without a durable name.
     pub fn durable_bytes_of(&self, path: &Path) -> Option<Vec<u8>> {
-        let content = lock(&self.state).durable.files.get(path).cloned()?;
-        let bytes = lock(&content).durable.clone();
-        Some(bytes)
+        let state = self.state();
+        let file = state.names.durable.files.get(path)?;
+        Some(state.contents[file.0].durable())
     }
 
     /// Replaces a file's bytes behind everybody's back, as damage does; durable at once.
     pub fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
-        let content = lock(&self.state).seen.files.get(path).cloned();
-        if let Some(content) = content {
-            let mut content = lock(&content);
-            change(&mut content.seen);
-            let Content { seen, durable, .. } = &mut *content;
-            durable.clone_from(seen);
-            content.unsynced.clear();
+        let mut state = self.state();
+        if let Ok(file) = state.find(path) {
+            let mut bytes = state.contents[file.0].seen.clone();
+            change(&mut bytes);
+            state.apply(Call::Replace(file, bytes.into()));
         }
     }
-}
-
-fn put(bytes: &mut Vec<u8>, position: usize, written: &[u8]) {
-    let end = position + written.len();
-    if bytes.len() < end {
-        bytes.resize(end, 0);
-    }
-    bytes[position..end].copy_from_slice(written);
 }
 
 fn not_found(path: &Path) -> io::Error {
@@ -221,25 +270,15 @@ fn not_found(path: &Path) -> io::Error {
 
 impl Disk for MemoryDisk {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let mut state = lock(&self.state);
-        state.call()?;
-        for dir in dir.ancestors().filter(|dir| *dir != Path::new("")) {
-            state.seen.dirs.insert(dir.to_path_buf());
-            state.durable.dirs.insert(dir.to_path_buf());
-        }
-        Ok(())
+        self.state().change(Call::MakeDir(dir.to_path_buf()))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<String>> {
-        let mut state = lock(&self.state);
+        let mut state = self.state();
         state.call()?;
-        if !state.seen.dirs.contains(dir) {
-            return Err(not_found(dir));
-        }
-        let inside = |path: &&PathBuf| path.parent() == Some(dir);
-        let files = state.seen.files.keys().filter(inside);
-        let mut names: Vec<String> = files
-            .chain(state.seen.dirs.iter().filter(inside))
+        state.find_dir(dir)?;
+        let paths = state.names.seen.inside(dir);
+        let mut names: Vec<String> = paths
             .filter_map(|path| path.file_name()?.to_str().map(str::to_owned))
             .collect();
         names.sort_unstable();
@@ -247,112 +286,87 @@ impl Disk for MemoryDisk {
     }
 
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
-        let mut state = lock(&self.state);
-        state.call()?;
-        let found = state.seen.files.get(path).cloned();
-        let content = match (mode, found) {
-            (OpenMode::Create, Some(_)) => return Err(io::ErrorKind::AlreadyExists.into()),
-            (OpenMode::Create, None) => {
-                if !path
-                    .parent()
-                    .is_some_and(|dir| state.seen.dirs.contains(dir))
-                {
-                    return Err(not_found(path));
-                }
-                let content = Arc::new(Mutex::new(Content::default()));
-                state
-                    .seen
-                    .files
-                    .insert(path.to_path_buf(), Arc::clone(&content));
-                content
+        let mut state = self.state();
+        let file = match (mode, state.find(path)) {
+            (OpenMode::Create, Ok(_)) => {
+                state.call()?;
+                return Err(io::ErrorKind::AlreadyExists.into());
             }
-            (_, Some(content)) => content,
-            (_, None) => return Err(not_found(path)),
+            (OpenMode::Create, Err(error)) => {
+                if state.find_dir(path.parent().unwrap_or(path)).is_err() {
+                    return Err(error);
+                }
+                let file = FileId(state.contents.len());
+                let path = path.to_path_buf();
+                state.change(Call::Name(NameChange::Create { path, file }))?;
+                file
+            }
+            (_, found) => {
+                state.call()?;
+                found?
+            }
         };
-        let disk = self.clone();
         Ok(Arc::new(MemoryFile {
-            disk,
-            content,
+            disk: self.clone(),
+            file,
             writable: mode != OpenMode::Read,
         }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = lock(&self.state);
-        state.call()?;
-        let content = state
-            .seen
-            .files
-            .remove(from)
-            .ok_or_else(|| not_found(from))?;
-        state.seen.files.insert(to.to_path_buf(), content);
-        Ok(())
+        let mut state = self.state();
+        let file = state.find(from)?;
+        state.change(Call::Name(NameChange::Rename {
+            from: from.to_path_buf(),
+            to: to.to_path_buf(),
+            file,
+        }))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        let mut state = lock(&self.state);
-        state.call()?;
-        state
-            .seen
-            .files
-            .remove(path)
-            .map(drop)
-            .ok_or_else(|| not_found(path))
+        let mut state = self.state();
+        let Ok(file) = state.find(path) else {
+            state.call()?;
+            return Err(not_found(path));
+        };
+        let path = path.to_path_buf();
+        state.change(Call::Name(NameChange::Remove { path, file }))
     }
 
+    /// Like the real one it removes one name after another; a crash keeps or loses each.
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
-        let mut state = lock(&self.state);
+        let mut state = self.state();
+        state.find_dir(dir)?;
+        let files = state.names.seen.files.iter();
+        let inside = files.filter(|(path, _)| path.starts_with(dir));
+        let inside: Vec<_> = inside.map(|(path, file)| (path.clone(), *file)).collect();
         state.call()?;
-        if !state.seen.dirs.contains(dir) {
-            return Err(not_found(dir));
+        for (path, file) in inside {
+            state.apply(Call::Name(NameChange::Remove { path, file }));
         }
-        state.seen.files.retain(|path, _| !path.starts_with(dir));
-        state.seen.dirs.retain(|path| !path.starts_with(dir));
+        let path = dir.to_path_buf();
+        state.apply(Call::Name(NameChange::RemoveDir { path }));
         Ok(())
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        let mut state = lock(&self.state);
-        state.call()?;
-        if !state.seen.dirs.contains(dir) {
-            return Err(not_found(dir));
-        }
-        let State { seen, durable, .. } = &mut *state;
-        let inside = |path: &Path| path.parent() == Some(dir);
-        durable.files.retain(|path, _| !inside(path));
-        let files = seen.files.iter().filter(|(path, _)| inside(path));
-        durable
-            .files
-            .extend(files.map(|(path, content)| (path.clone(), Arc::clone(content))));
-        let gone: Vec<PathBuf> = durable
-            .dirs
-            .iter()
-            .filter(|path| inside(path) && !seen.dirs.contains(*path))
-            .cloned()
-            .collect();
-        for lost in gone {
-            durable.files.retain(|path, _| !path.starts_with(&lost));
-            durable.dirs.retain(|path| !path.starts_with(&lost));
-        }
-        Ok(())
+        let mut state = self.state();
+        state.find_dir(dir)?;
+        state.change(Call::SyncDir(dir.to_path_buf()))
     }
 }
 
 #[derive(Debug)]
 struct MemoryFile {
     disk: MemoryDisk,
-    content: Arc<Mutex<Content>>,
+    file: FileId,
     writable: bool,
 }
 
 impl MemoryFile {
-    fn call(&self) -> io::Result<()> {
-        lock(&self.disk.state).call()
-    }
-
-    fn writable(&self) -> io::Result<MutexGuard<'_, Content>> {
+    fn change(&self, change: Change) -> io::Result<()> {
         if self.writable {
-            Ok(lock(&self.content))
+            self.disk.state().change(Call::Change(self.file, change))
         } else {
             Err(io::ErrorKind::PermissionDenied.into())
         }
@@ -365,67 +379,42 @@ fn place(position: u64) -> io::Result<usize> {
 
 impl DiskFile for MemoryFile {
     fn size(&self) -> io::Result<u64> {
-        self.call()?;
-        u64::try_from(lock(&self.content).seen.len()).map_err(io::Error::other)
+        let mut state = self.disk.state();
+        state.call()?;
+        u64::try_from(state.contents[self.file.0].seen.len()).map_err(io::Error::other)
     }
 
     fn read_at(&self, position: u64, len: usize, out: &mut Vec<u8>) -> io::Result<()> {
-        self.call()?;
-        let content = lock(&self.content);
-        let from = place(position)?.min(content.seen.len());
-        let to = from.saturating_add(len).min(content.seen.len());
-        out.extend_from_slice(&content.seen[from..to]);
+        let mut state = self.disk.state();
+        state.call()?;
+        let seen = &state.contents[self.file.0].seen;
+        let from = place(position)?.min(seen.len());
+        let to = from.saturating_add(len).min(seen.len());
+        out.extend_from_slice(&seen[from..to]);
         Ok(())
     }
 
     fn write_at(&self, position: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-        let failure = self.call().err();
-        let mut content = self.writable()?;
-        let mut bytes: Vec<u8> = slices
-            .iter()
-            .flat_map(|slice| slice.iter().copied())
-            .collect();
-        if failure.is_some() {
-            bytes.truncate(bytes.len() / 2);
-        }
         let position = place(position)?;
-        put(&mut content.seen, position, &bytes);
-        content.unsynced.push(Unsynced::Write { position, bytes });
-        failure.map_or(Ok(()), Err)
+        let bytes = slices.iter().flat_map(|slice| slice.iter().copied());
+        let bytes = bytes.collect::<Arc<[u8]>>();
+        self.change(Change::Write { position, bytes })
     }
 
     fn allocate(&self, size: u64) -> io::Result<()> {
-        self.call()?;
-        let mut content = self.writable()?;
         let size = place(size)?;
-        if size > content.seen.len() {
-            content.seen.resize(size, 0);
-            content.unsynced.push(Unsynced::Size(size));
+        let seen = self.disk.state().contents[self.file.0].seen.len();
+        if size <= seen {
+            return self.disk.state().call();
         }
-        Ok(())
+        self.change(Change::Size(size))
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {
-        self.call()?;
-        let mut content = self.writable()?;
-        let size = place(size)?;
-        content.seen.resize(size, 0);
-        content.unsynced.push(Unsynced::Size(size));
-        Ok(())
+        self.change(Change::Size(place(size)?))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.call()?;
-        let mut content = lock(&self.content);
-        let Content {
-            durable, unsynced, ..
-        } = &mut *content;
-        for change in unsynced.drain(..) {
-            match change {
-                Unsynced::Write { position, bytes } => put(durable, position, &bytes),
-                Unsynced::Size(size) => durable.resize(size, 0),
-            }
-        }
-        Ok(())
+        self.disk.state().change(Call::Sync(self.file))
     }
 }

@@ -17,7 +17,9 @@ use std::sync::Arc;
 
 pub use atomic::{AtomicFileError, read_atomic, write_atomic};
 pub use lock::{DirLock, LockError};
-pub use memory::{Fault, MemoryDisk, Surviving};
+pub use memory::{
+    FailedWork, Fate, Fault, Garbage, MemoryDisk, Replay, Surviving, Trace, Unsynced, UnsyncedKind,
+};
 pub use real::RealDisk;
 
 /// How [`Disk::open`] treats the file.

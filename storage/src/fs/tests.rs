@@ -233,3 +233,118 @@ fn chosen_call_fails_after_half_of_a_write() {
     disk.heal();
     assert!(disk.list(root).is_ok());
 }
+
+/// A disk with one synced file `/d/x` that holds "old bytes".
+fn with_file() -> (MemoryDisk, Arc<dyn DiskFile>) {
+    let disk = MemoryDisk::new();
+    let root = Path::new("/d");
+    disk.create_dir_all(root).unwrap();
+    let file = disk.open(&root.join("x"), OpenMode::Create).unwrap();
+    write(&*file, 0, &[b"old bytes"]);
+    file.sync_data().unwrap();
+    disk.sync_dir(root).unwrap();
+    (disk, file)
+}
+
+#[test]
+fn each_unsynced_change_has_its_own_fate() {
+    let (disk, file) = with_file();
+    let x = Path::new("/d/x");
+    write(&*file, 0, &[b"NEW"]);
+    file.allocate(12).unwrap();
+    write(&*file, 4, &[b"BYTES"]);
+    disk.rename(x, Path::new("/d/y")).unwrap();
+    drop(disk.open(x, OpenMode::Create).unwrap());
+    let kinds: Vec<UnsyncedKind> = disk.unsynced().iter().map(|one| one.kind).collect();
+    let writes = [UnsyncedKind::Write(3), UnsyncedKind::Write(5)];
+    let (size, name) = (UnsyncedKind::Size, UnsyncedKind::Name);
+    assert_eq!(kinds, [writes[0], size, writes[1], name, name]);
+    let (lost, kept) = (Fate::Lost, Fate::Kept);
+    let after = |fates: [&Fate; 5], garbage| {
+        let after = disk.crash_as(&fates.map(Clone::clone), garbage);
+        (after.bytes_of(x), after.bytes_of(Path::new("/d/y")))
+    };
+    let some = |bytes: &[u8]| Some(bytes.to_vec());
+    let first = Fate::Only(0..1);
+    let hole = Fate::Without(1..3);
+    assert_eq!(
+        after([&first, &lost, &hole, &lost, &lost], Garbage::Zeros),
+        (some(b"Nld BytES"), None)
+    );
+    assert_eq!(
+        after([&lost, &kept, &lost, &kept, &lost], Garbage::Zeros),
+        (None, some(b"old bytes\0\0\0"))
+    );
+    assert_eq!(
+        after([&lost, &lost, &lost, &lost, &kept], Garbage::Zeros),
+        (some(b""), None)
+    );
+    let (_, noise) = after([&kept, &kept, &kept, &kept, &kept], Garbage::Noise);
+    assert_eq!(noise.unwrap()[..9], *b"NEW BYTES");
+}
+
+#[test]
+fn room_of_a_lost_write_may_hold_what_was_cut_there() {
+    let (disk, file) = with_file();
+    file.set_size(4).unwrap();
+    file.sync_data().unwrap();
+    write(&*file, 4, &[b"later"]);
+    let after = disk.crash_as(&[Fate::Only(4..5)], Garbage::Stale);
+    assert_eq!(after.bytes_of(Path::new("/d/x")).unwrap(), b"old byter");
+}
+
+#[test]
+fn failed_sync_abandons_bytes_that_later_syncs_do_not_write() {
+    let (disk, file) = with_file();
+    let x = Path::new("/d/x");
+    write(&*file, 0, &[b"LOST"]);
+    disk.fail(Fault {
+        at_call: 0,
+        kind: io::ErrorKind::Other,
+        lasting: false,
+    });
+    assert!(file.sync_data().is_err());
+    write(&*file, 8, &[b"!"]);
+    file.sync_data().unwrap();
+    assert_eq!(disk.bytes_of(x).unwrap(), b"LOSTbyte!");
+    assert_eq!(disk.durable_bytes_of(x).unwrap(), b"old byte!");
+    assert_eq!(disk.unsynced().len(), 1);
+    disk.drop_caches();
+    assert_eq!(disk.bytes_of(x).unwrap(), b"old byte!");
+    disk.rename(x, Path::new("/d/y")).unwrap();
+    disk.sync_everything().unwrap();
+    assert!(disk.unsynced().is_empty());
+}
+
+#[test]
+fn recorded_calls_are_done_again_one_by_one() {
+    let (disk, file) = with_file();
+    disk.record();
+    write(&*file, 0, &[b"NEW"]);
+    file.sync_data().unwrap();
+    disk.remove(Path::new("/d/x")).unwrap();
+    assert_eq!(disk.recorded(), 3);
+    let trace = disk.take_trace();
+    let mut replay = trace.replay();
+    let mut seen = Vec::new();
+    loop {
+        let durable = replay.disk().durable_bytes_of(Path::new("/d/x"));
+        seen.push((replay.disk().bytes_of(Path::new("/d/x")), durable));
+        if !replay.step() {
+            break;
+        }
+    }
+    let (old, new) = (Some(b"old bytes".to_vec()), Some(b"NEW bytes".to_vec()));
+    let wanted = [
+        (old.clone(), old.clone()),
+        (new.clone(), old),
+        (new.clone(), new.clone()),
+        (None, new),
+    ];
+    assert_eq!(seen, wanted);
+    assert!(
+        replay.last_call().contains("Remove"),
+        "{}",
+        replay.last_call()
+    );
+}
