@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! data_dir   meta, lock, topics/{topic id}-{partition}/
+//!   votes    the vote journal of each shard: terms, votes, flushed hints
 //!   log      Log (write side), LogView (read side), recovery, flushed hint, epochs
 //!     segment  frames in a file: Kafka's batches and our control frames     index  offset and time -> position
 //!       record   one v2 batch
@@ -22,10 +23,11 @@ pub mod planted;
 mod position;
 pub mod record;
 mod segment;
+pub mod votes;
 
 pub use log::{
-    AppendError, Entry, Log, LogConfig, LogIdentity, LogReader, LogView, OpenError, ReadError,
-    SyncDone, SyncPoint, WriteError,
+    AppendError, Entry, Hint, Log, LogConfig, LogIdentity, LogReader, LogView, OpenError,
+    ReadError, SyncDone, SyncPoint, WriteError,
 };
 pub use position::{EntryIndex, LeaderEpoch, Offset};
 pub use record::{Batch, BatchBuilder, BatchError, BatchHeader, Compression, Record};

@@ -32,11 +32,14 @@ const SLOT_PLACES: [u64; 2] = [0, 512];
 const SYNC_INTERVAL_BYTES: u64 = 64 << 20;
 
 /// The position up to which the log was durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Hint {
-    pub(crate) offset: Offset,
-    pub(crate) index: EntryIndex,
-    pub(crate) epoch: LeaderEpoch,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hint {
+    /// The offset of the next record.
+    pub offset: Offset,
+    /// The last entry.
+    pub index: EntryIndex,
+    /// Its epoch.
+    pub epoch: LeaderEpoch,
 }
 
 impl Hint {

@@ -38,6 +38,7 @@ use arc_swap::ArcSwap;
 pub use config::{LogConfig, LogIdentity};
 pub use entry::Entry;
 pub use error::{AppendError, OpenError, ReadError, WriteError};
+pub use hint::Hint;
 pub use sync::{SyncDone, SyncPoint};
 pub use view::{LogReader, LogView};
 
