@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use headrace_storage::data_dir::DataDir;
@@ -387,10 +388,19 @@ fn publishable(record: TopicRecord, partitions: Vec<Handle>) -> Topic {
     }
 }
 
+/// A compacted topic's segments end in time for its records to be compacted at `max.compaction.lag.ms`.
 fn log_config(config: &TopicConfig) -> LogConfig {
+    let lag_max = config.compaction_lag_max.filter(|_| config.compact);
+    let age_max = lag_max.map_or(config.segment_age_max, |lag| {
+        lag.min(config.segment_age_max)
+    });
+    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     LogConfig {
         segment_bytes_max: u64::try_from(config.segment_bytes_max).unwrap_or(u64::MAX),
-        segment_age_ms_max: i64::try_from(config.segment_age_max.as_millis()).unwrap_or(i64::MAX),
+        segment_age_ms_max: millis(age_max),
+        segment_jitter_ms_max: millis(config.segment_jitter_max),
+        segment_index_bytes_max: config.segment_index_bytes_max,
+        index_interval_bytes: config.index_interval_bytes,
         ..LogConfig::default()
     }
 }

@@ -15,7 +15,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Disk, DiskFile, OpenMode};
+use super::{Disk, DiskFile, OpenMode, Space};
 use content::{Change, Content};
 use names::{NameChange, Names};
 use trace::Call;
@@ -63,7 +63,14 @@ struct State {
     fault: Option<Fault>,
     failed_work: FailedWork,
     trace: Option<Trace>,
+    space: Option<Space>,
 }
+
+/// What a disk says of its room unless told otherwise.
+const ROOMY: Space = Space {
+    free_bytes: 1 << 40,
+    total_bytes: 1 << 40,
+};
 
 /// A [`Disk`] that lives in memory; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -196,6 +203,11 @@ impl MemoryDisk {
     /// Lets every call succeed again.
     pub fn heal(&self) {
         self.state().fault = None;
+    }
+
+    /// What [`Disk::space`] says from now on; writes do not change it, and asking is not counted as a call.
+    pub fn set_space(&self, space: Space) {
+        self.state().space = Some(space);
     }
 
     /// The number of calls since the start or the last [`MemoryDisk::fail`].
@@ -353,6 +365,10 @@ impl Disk for MemoryDisk {
         let mut state = self.state();
         state.find_dir(dir)?;
         state.change(Call::SyncDir(dir.to_path_buf()))
+    }
+
+    fn space(&self, _dir: &Path) -> io::Result<Space> {
+        Ok(self.state().space.unwrap_or(ROOMY))
     }
 }
 

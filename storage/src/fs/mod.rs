@@ -33,6 +33,15 @@ pub enum OpenMode {
     Create,
 }
 
+/// The room on the file system that holds a directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes that this process may still write; what is reserved for root does not count.
+    pub free_bytes: u64,
+    /// The size of the file system.
+    pub total_bytes: u64,
+}
+
 /// A tree of directories and files.
 ///
 /// - *Durability.* Nothing is durable by itself. A file's bytes and size become durable with
@@ -63,6 +72,9 @@ pub trait Disk: Debug + Send + Sync {
 
     /// Makes the names in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// The room on the file system that holds `dir`, as it is now.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
 }
 
 /// An open file; reads and writes name their position, so a handle can be shared.

@@ -48,6 +48,23 @@ fn writes_are_read_back_at_their_positions() {
 }
 
 #[test]
+fn the_room_of_a_disk_is_told() {
+    on_both(|disk, root| {
+        let space = disk.space(root).unwrap();
+        assert!(space.total_bytes > 0 && space.free_bytes <= space.total_bytes);
+    });
+    assert!(RealDisk.space(Path::new("/no/such/place")).is_err());
+    let memory = MemoryDisk::new();
+    let little = Space {
+        free_bytes: 1,
+        total_bytes: 2,
+    };
+    memory.set_space(little);
+    assert_eq!(memory.space(Path::new("/")).unwrap(), little);
+    assert_eq!(memory.calls(), 0, "asking is no call that fails");
+}
+
+#[test]
 fn more_slices_than_one_call_takes_are_written() {
     on_both(|disk, root| {
         let file = disk.open(&root.join("x"), OpenMode::Create).unwrap();

@@ -57,6 +57,11 @@ impl IndexBuilder {
         &self.index
     }
 
+    /// The size of the index's file if the segment ended here, its summary aside.
+    pub(crate) fn size_bytes(&self) -> u64 {
+        super::file::part_bytes(&self.index)
+    }
+
     /// The greatest timestamp so far, or [`NO_TIMESTAMP`].
     pub(crate) fn max_timestamp(&self) -> i64 {
         self.max_timestamp

@@ -45,6 +45,11 @@ pub(crate) struct Summary {
     pub(crate) runs: Vec<EpochRun>,
 }
 
+/// The bytes that entries and control frames take in the file.
+pub(crate) fn part_bytes(index: &SparseIndex) -> u64 {
+    as_u64(index.len() * ENTRY_BYTES + index.controls().len() * CONTROL_BYTES)
+}
+
 /// Writes the file, replacing an older one. Not synced.
 pub(crate) fn write(
     disk: &dyn Disk,

@@ -235,7 +235,7 @@ impl Log {
     }
 
     /// Whether the leader should append a [`Entry::Roll`] before a batch of this size: the segment would
-    /// outgrow its limit, or is too old. A segment without data is never rolled.
+    /// outgrow its limit, its index has, or it is too old. A segment without data is never rolled.
     ///
     /// Age counts from the ROLL before; in the first segment from its first batch's timestamp.
     pub fn should_roll(&self, next_batch_bytes: usize, now_ms: i64) -> bool {
@@ -255,6 +255,9 @@ impl Log {
         if active.rolled.is_some() || self.queue.entries.iter().any(Staged::is_roll) {
             return false;
         }
+        if active.writer.index.size_bytes() >= self.config.segment_index_bytes_max {
+            return true;
+        }
         let created_ms = match (
             active.writer.created_ms,
             active.writer.index.first_timestamp(),
@@ -263,7 +266,9 @@ impl Log {
             (-1, first) => first,
             (created_ms, _) => created_ms,
         };
-        now_ms.saturating_sub(created_ms) > self.config.segment_age_ms_max
+        let base_index = active.writer.base_index;
+        let age_ms_max = self.config.segment_age_ms(&self.identity, base_index);
+        now_ms.saturating_sub(created_ms) > age_ms_max
     }
 
     /// Gives the headers of the written data batches from the one that contains `from` on.

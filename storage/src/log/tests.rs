@@ -326,6 +326,26 @@ fn new_segment_waits_until_the_roll_is_durable() {
 }
 
 #[test]
+fn segments_are_rolled_when_their_index_is_full() {
+    let config = LogConfig {
+        segment_index_bytes_max: 110,
+        index_interval_bytes: 1000,
+        ..LogConfig::default()
+    };
+    let disk = Arc::new(MemoryDisk::new());
+    let mut log = Log::open(disk, Path::new(DIR), identity(), config).unwrap();
+    log.append(Entry::NoOp {
+        term: LeaderEpoch(1),
+    })
+    .unwrap();
+    for full in [false, false, true] {
+        append(&mut log, &[1], 2000);
+        settle(&mut log);
+        assert_eq!(log.should_roll(10, 1), full);
+    }
+}
+
+#[test]
 fn segments_are_rolled_by_size_and_age() {
     let disk = MemoryDisk::new();
     let config = LogConfig {
