@@ -126,6 +126,10 @@ pub(crate) fn batch_code(error: &BatchError) -> ErrorCode {
 pub(crate) fn read_code(error: &ReadError) -> ErrorCode {
     match error {
         ReadError::OutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
+        // only a replica that lost its leadership takes entries back: the client asks again, elsewhere
+        ReadError::Truncated { .. } | ReadError::NoSuchEntry { .. } => {
+            ErrorCode::NOT_LEADER_OR_FOLLOWER
+        }
         ReadError::Io { .. } => ErrorCode::KAFKA_STORAGE_ERROR,
         ReadError::Corrupt { .. } => ErrorCode::CORRUPT_MESSAGE,
     }

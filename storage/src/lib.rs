@@ -27,7 +27,7 @@ pub mod votes;
 
 pub use log::{
     AppendError, Entry, Hint, Log, LogConfig, LogIdentity, LogReader, LogView, OpenError,
-    ReadError, SyncDone, SyncPoint, WriteError,
+    ReadError, SegmentInfo, SegmentPin, StoredEntry, SyncDone, SyncPoint, WriteError,
 };
 pub use position::{EntryIndex, LeaderEpoch, Offset};
 pub use record::{Batch, BatchBuilder, BatchError, BatchHeader, Compression, Record};

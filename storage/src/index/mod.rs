@@ -104,7 +104,6 @@ impl SparseIndex {
 
     /// The last entry at or before the batch or control frame with this ordinal; `None` if all lie
     /// behind it (the walk then begins behind the segment header).
-    #[allow(dead_code, reason = "the read path uses it next")]
     pub(crate) fn at_index(&self, index: EntryIndex) -> Option<&IndexEntry> {
         self.entries.last_where(|entry| entry.index <= index)
     }

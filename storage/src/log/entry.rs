@@ -41,6 +41,30 @@ pub enum Entry {
     },
 }
 
+/// An entry with its place in the log, as it is read back.
+#[derive(Clone, Debug)]
+pub struct StoredEntry {
+    /// Its ordinal.
+    pub index: EntryIndex,
+    /// The epoch in which it was appended.
+    pub epoch: LeaderEpoch,
+    /// What was appended.
+    pub entry: Entry,
+}
+
+impl Entry {
+    /// What a control frame of this epoch says; `None` for a segment header, which is no entry.
+    pub(crate) fn of_control(control: Control, epoch: LeaderEpoch) -> Option<Entry> {
+        Some(match control {
+            Control::SegmentHeader(_) => return None,
+            Control::NoOp => Entry::NoOp { term: epoch },
+            Control::Membership(content) => Entry::Membership { content },
+            Control::Roll { at_ms } => Entry::Roll { at_ms },
+            Control::LogStart(offset) => Entry::LogStart { offset },
+        })
+    }
+}
+
 /// An entry that waits to be written.
 #[derive(Debug)]
 pub(super) struct Staged {
@@ -52,7 +76,7 @@ pub(super) struct Staged {
 #[derive(Debug)]
 pub(super) enum StagedFrame {
     Batch(Batch),
-    Control(Vec<u8>),
+    Control { frame: Vec<u8>, entry: Entry },
     Roll { frame: Vec<u8>, next: NextSegment },
 }
 
@@ -75,8 +99,35 @@ impl Staged {
     pub(super) fn size_bytes(&self) -> u64 {
         as_u64(match &self.frame {
             StagedFrame::Batch(batch) => batch.size_bytes(),
-            StagedFrame::Control(frame) | StagedFrame::Roll { frame, .. } => frame.len(),
+            StagedFrame::Control { frame, .. } | StagedFrame::Roll { frame, .. } => frame.len(),
         })
+    }
+
+    /// The entry as it would be read back once written.
+    pub(super) fn stored(&self) -> StoredEntry {
+        let entry = match &self.frame {
+            StagedFrame::Batch(batch) => Entry::Batch(batch.clone()),
+            StagedFrame::Control { entry, .. } => entry.clone(),
+            StagedFrame::Roll { next, .. } => Entry::Roll {
+                at_ms: next.created_ms,
+            },
+        };
+        StoredEntry {
+            index: self.after.index,
+            epoch: self.after.epoch,
+            entry,
+        }
+    }
+
+    /// The voter set it brings, if it does.
+    pub(super) fn membership(&self) -> Option<Bytes> {
+        match &self.frame {
+            StagedFrame::Control {
+                entry: Entry::Membership { content },
+                ..
+            } => Some(content.clone()),
+            _ => None,
+        }
     }
 
     pub(super) fn is_roll(&self) -> bool {
@@ -117,7 +168,8 @@ impl Queue {
         self.push(StagedFrame::Batch(batch));
     }
 
-    /// Puts a control frame at the end; `after_roll` gives the seed of the segment that begins at an index.
+    /// Puts an entry that is no batch at the end; `after_roll` gives the seed of the segment that begins
+    /// at an index.
     pub(super) fn push_control(
         &mut self,
         epoch: LeaderEpoch,
@@ -129,29 +181,59 @@ impl Queue {
         if let Control::LogStart(offset) = control {
             self.tail.log_start = self.tail.log_start.max(offset);
         }
-        let roll_at = if let Control::Roll { at_ms } = control {
-            Some(at_ms)
-        } else {
-            None
-        };
         let frame = ControlFrame {
             offset: self.tail.offset,
             epoch,
             index: self.tail.index,
-            control,
+            control: control.clone(),
         };
         let frame = write_control(&frame, self.seed);
-        let Some(created_ms) = roll_at else {
-            return self.push(StagedFrame::Control(frame));
+        let entry = Entry::of_control(control, epoch).expect("segment headers are never staged");
+        let Entry::Roll { at_ms } = entry else {
+            return self.push(StagedFrame::Control { frame, entry });
         };
         let next = NextSegment {
-            created_ms,
+            created_ms: at_ms,
             previous_crc: crc_field(&frame),
         };
         self.push(StagedFrame::Roll { frame, next });
-        self.seed = after_roll(self.tail.index.next());
+        self.begin_segment(after_roll(self.tail.index.next()));
+    }
+
+    /// The next entry lands in a new segment.
+    fn begin_segment(&mut self, seed: Seed) {
+        self.seed = seed;
         self.segment_bytes = as_u64(SEGMENT_HEADER_BYTES);
         self.segment_has_data = false;
+    }
+
+    /// Drops the entries after `last`; `written` is an empty queue at the end of what is written.
+    pub(super) fn rewind(
+        &mut self,
+        last: EntryIndex,
+        written: Queue,
+        after_roll: impl Fn(EntryIndex) -> Seed,
+    ) {
+        let before = std::mem::replace(self, written);
+        for staged in before.entries {
+            if staged.after.index > last {
+                break;
+            }
+            self.tail = staged.after;
+            self.segment_bytes += staged.size_bytes();
+            self.segment_has_data |= matches!(staged.frame, StagedFrame::Batch(_));
+            if staged.is_roll() {
+                self.begin_segment(after_roll(staged.after.index.next()));
+            }
+            self.entries.push_back(staged);
+        }
+    }
+
+    /// The entry with this ordinal, if it is staged.
+    pub(super) fn get(&self, index: EntryIndex) -> Option<&Staged> {
+        let first = self.entries.front()?.after.index;
+        let at = index.0.checked_sub(first.0)?;
+        self.entries.get(usize::try_from(at).ok()?)
     }
 
     fn push(&mut self, frame: StagedFrame) {

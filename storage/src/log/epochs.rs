@@ -45,6 +45,28 @@ impl EpochRuns {
         }
     }
 
+    /// Says in which epoch the entry before a log's oldest file was written, and where that file begins:
+    /// the first run of a log whose beginning is gone.
+    pub(crate) fn begin(&mut self, first: EpochRun) {
+        let runs = Arc::make_mut(&mut self.runs);
+        let gone = runs.partition_point(|run| run.epoch <= first.epoch);
+        runs.splice(..gone, [first]);
+    }
+
+    /// Forgets the entries after `last`.
+    pub(crate) fn truncate(&mut self, last: EntryIndex) {
+        let kept = self.runs.partition_point(|run| run.index <= last);
+        if kept < self.runs.len() {
+            Arc::make_mut(&mut self.runs).truncate(kept);
+        }
+    }
+
+    /// The epoch of an entry that is not after the last; before all runs none.
+    pub(crate) fn of_entry(&self, index: EntryIndex) -> Option<LeaderEpoch> {
+        let after = self.runs.partition_point(|run| run.index <= index);
+        after.checked_sub(1).map(|at| self.runs[at].epoch)
+    }
+
     /// The epoch that wrote the record at `offset`; past the log end the newest, before all runs 0.
     pub(crate) fn epoch_at(&self, offset: Offset) -> LeaderEpoch {
         let after = self.runs.partition_point(|run| run.start <= offset);

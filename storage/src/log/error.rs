@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::position::{LeaderEpoch, Offset};
+use crate::position::{EntryIndex, LeaderEpoch, Offset};
 
 /// Why a log cannot be opened. Nothing on disk was changed by `Corrupt`.
 #[derive(Debug, Error)]
@@ -114,6 +114,22 @@ pub enum ReadError {
         /// The offset after the last.
         log_end: Offset,
     },
+    /// The entry is not there: compacted or removed, or not yet written.
+    #[error("entry {index} is outside the log's entries ({first_index} to {last_index})")]
+    NoSuchEntry {
+        /// The entry asked for.
+        index: EntryIndex,
+        /// The first that can be had.
+        first_index: EntryIndex,
+        /// The last there is.
+        last_index: EntryIndex,
+    },
+    /// Entries were truncated while they were read; they were never committed.
+    #[error("the end of {file} was truncated during the read")]
+    Truncated {
+        /// The file.
+        file: PathBuf,
+    },
     /// The disk failed.
     #[error("cannot read {path}: {source}")]
     Io {
@@ -132,6 +148,32 @@ pub enum ReadError {
         /// What does not fit.
         reason: String,
     },
+}
+
+impl From<ReadError> for OpenError {
+    fn from(error: ReadError) -> OpenError {
+        match error {
+            ReadError::Corrupt {
+                file,
+                position,
+                reason,
+            } => OpenError::Corrupt {
+                file,
+                position,
+                reason,
+            },
+            ReadError::Io { path, source } => OpenError::Io {
+                operation: "read",
+                path,
+                source,
+            },
+            other => OpenError::Io {
+                operation: "read",
+                path: PathBuf::new(),
+                source: io::Error::other(other),
+            },
+        }
+    }
 }
 
 impl ReadError {

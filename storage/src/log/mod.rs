@@ -14,18 +14,24 @@
 //!   [`Log::write`] may leave entries staged; [`Log::synced`] goes on with them.
 //! - The first failed write or sync closes the log to writes until it is opened anew; reads go on.
 //!
-//! Reading is in `view`, opening in `recovery`, a group's write in `write`, the sync round in `sync`.
+//! Reading is in `view` (by offset) and `entries` (by ordinal), opening in `recovery`, a group's write in
+//! `write`, the sync round in `sync`, what commits change in `marks`, the two ends that can go away in
+//! `truncate` (never committed) and `remove` (below the log start).
 
 mod config;
+mod entries;
 mod entry;
 pub(crate) mod epochs;
 mod error;
 pub(crate) mod hint;
+mod marks;
 mod recovery;
+mod remove;
 mod sealed;
 mod sync;
 #[cfg(test)]
 mod tests;
+mod truncate;
 mod view;
 mod write;
 
@@ -34,11 +40,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 
 pub use config::{LogConfig, LogIdentity};
-pub use entry::Entry;
+pub use entries::SegmentInfo;
+pub use entry::{Entry, StoredEntry};
 pub use error::{AppendError, OpenError, ReadError, WriteError};
 pub use hint::Hint;
+pub use remove::SegmentPin;
 pub use sync::{SyncDone, SyncPoint};
 pub use view::{LogReader, LogView};
 
@@ -46,12 +55,13 @@ use crate::fs::{Disk, read_atomic, write_atomic};
 use crate::index::NO_TIMESTAMP;
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
 use crate::record::BatchHeader;
-use crate::segment::Tail;
 use crate::segment::format::{Control, Seed, as_u64};
 use crate::segment::reader::Segment;
+use crate::segment::{Span, Tail};
 use entry::{NextSegment, Queue, Staged};
 use epochs::EpochRuns;
 use hint::HintFile;
+use marks::Marks;
 use write::Active;
 
 /// The most that is written and not synced, unless a single batch is larger (replication.md, recovery 1).
@@ -80,7 +90,13 @@ pub struct Log {
     sealed: Arc<Vec<Segment>>,
     sealed_bytes: u64,
     epochs: EpochRuns,
-    high_watermark: Offset,
+    marks: Marks,
+    /// The oldest entry that [`Log::entries`] gives.
+    first_index: EntryIndex,
+    /// A voter set that was set by an entry no longer in the files.
+    membership_before: Option<(EntryIndex, Bytes)>,
+    /// Held by whoever reads whole segment files; while it is shared none is removed.
+    pins: Arc<()>,
     /// Whether a file was made whose name is not synced.
     names_unsynced: bool,
     sync_outstanding: bool,
@@ -107,9 +123,9 @@ impl Log {
         }
     }
 
-    /// The first offset there is.
+    /// The first offset there is; moved by [`Entry::LogStart`] when that is committed.
     pub fn log_start(&self) -> Offset {
-        self.written.log_start
+        self.marks.log_start
     }
 
     /// The offset after the last one written.
@@ -178,60 +194,45 @@ impl Log {
                 log_epoch,
             });
         }
+        let control = match entry {
+            Entry::Batch(batch) => {
+                self.queue.push_batch(batch);
+                return Ok(self.queue.tail.index);
+            }
+            Entry::NoOp { .. } => Control::NoOp,
+            Entry::Roll { at_ms } => Control::Roll { at_ms },
+            Entry::LogStart { offset } => Control::LogStart(offset),
+            Entry::Membership { content } => Control::Membership(content),
+        };
         let identity = self.identity;
-        let seed = |base_index| Seed::new(&identity, base_index);
-        match entry {
-            Entry::Batch(batch) => self.queue.push_batch(batch),
-            Entry::NoOp { .. } => self.queue.push_control(epoch, Control::NoOp, seed),
-            Entry::Roll { at_ms } => self
-                .queue
-                .push_control(epoch, Control::Roll { at_ms }, seed),
-            Entry::LogStart { offset } => {
-                self.queue
-                    .push_control(epoch, Control::LogStart(offset), seed);
-            }
-            Entry::Membership { content } => {
-                self.queue
-                    .push_control(epoch, Control::Membership(content), seed);
-            }
-        }
+        let after_roll = |base_index| Seed::new(&identity, base_index);
+        self.queue.push_control(epoch, control, after_roll);
+        self.marks.staged(&self.queue.tail);
         Ok(self.queue.tail.index)
     }
 
     /// Shows readers the log as it is now.
     fn publish(&self) {
         let active = self.active.as_ref().map(|active| {
-            Segment::active(
-                (active.writer.base_offset, active.writer.base_index),
-                self.written.offset,
-                active.writer.position,
-                &active.path,
-                &active.writer.file,
-                &active.writer.index,
-            )
+            let span = Span {
+                base_offset: active.writer.base_offset,
+                base_index: active.writer.base_index,
+                end_offset: self.written.offset,
+                last_index: self.written.index,
+            };
+            Segment::active(span, &active.path, &active.writer)
         });
         self.shared.store(Arc::new(LogView {
             sealed: Arc::clone(&self.sealed),
             sealed_bytes: self.sealed_bytes,
             active,
             tail: self.written,
-            high_watermark: self.high_watermark.max(self.written.log_start),
+            log_start: self.marks.log_start,
+            high_watermark: self.marks.high_watermark,
+            last_stable: self.marks.last_stable,
             epochs: self.epochs.clone(),
             decompressed_bytes_max: self.config.decompressed_bytes_max,
         }));
-    }
-
-    /// Shows readers a new high watermark (and, without transactions, last stable offset).
-    ///
-    /// It is held between the log start and the log end, and does not go back.
-    pub fn set_high_watermark(&mut self, offset: Offset) {
-        let offset = offset.min(self.written.offset).max(self.written.log_start);
-        if offset > self.high_watermark {
-            self.high_watermark = offset;
-            let mut view = LogView::clone(&self.shared.load());
-            view.high_watermark = offset;
-            self.shared.store(Arc::new(view));
-        }
     }
 
     /// Whether the leader should append a [`Entry::Roll`] before a batch of this size: the segment would

@@ -27,6 +27,7 @@ use super::entry::{NextSegment, Queue};
 use super::epochs::EpochRuns;
 use super::error::OpenError;
 use super::hint::{Hint, HintFile};
+use super::marks::Marks;
 use super::view::LogView;
 use super::write::Active;
 use super::{GROUP_BYTES_MAX, Log};
@@ -72,6 +73,8 @@ pub(super) struct Recovery {
     pub(super) sealed: Vec<Segment>,
     pub(super) sealed_bytes: u64,
     pub(super) active: Option<Active>,
+    /// Where each segment read ends, for the log starts that are not known to be committed.
+    pub(super) log_starts: Vec<Tail>,
 }
 
 /// Opens or creates the log in `dir`.
@@ -104,6 +107,7 @@ pub(super) fn open(
         sealed: Vec::new(),
         sealed_bytes: 0,
         active: None,
+        log_starts: Vec::new(),
     };
     if let Some((last, before)) = found.split_last() {
         for file in before {
@@ -189,6 +193,7 @@ impl Recovery {
         }
         scan.runs.iter().for_each(|run| self.epochs.push(*run));
         self.before = Some((scan.tail, 0));
+        self.log_starts.push(scan.tail);
         let start = Start {
             base_offset: found.base_offset,
             base_index: found.base_index,
@@ -310,10 +315,11 @@ impl Recovery {
         }
         let raised = self.hint_file.raise(Hint::of(tail), 0);
         raised.map_err(OpenError::io("write", self.hint_file.path()))?;
-        let durable = self
-            .hint
-            .map_or(tail.log_start, |hint| hint.offset.max(tail.log_start));
-        Ok(self.into_log(tail, durable.min(tail.offset)))
+        let durable = self.hint.map_or(Offset(0), |hint| hint.offset);
+        let mut log = self.into_log(tail, durable.min(tail.offset));
+        log.take_beginning()?;
+        log.publish();
+        Ok(log)
     }
 
     fn into_log(self, tail: Tail, high_watermark: Offset) -> Log {
@@ -333,11 +339,15 @@ impl Recovery {
             sealed_bytes: 0,
             active: None,
             tail,
+            log_start: Offset(0),
             high_watermark,
+            last_stable: Offset(0),
             epochs: self.epochs.clone(),
             decompressed_bytes_max: self.config.decompressed_bytes_max,
         };
-        let log = Log {
+        let mut marks = Marks::new(high_watermark);
+        self.log_starts.iter().for_each(|tail| marks.staged(tail));
+        Log {
             disk: self.disk,
             dir: self.dir,
             identity: self.identity,
@@ -353,12 +363,13 @@ impl Recovery {
             sealed: Arc::new(self.sealed),
             sealed_bytes: self.sealed_bytes,
             epochs: self.epochs,
-            high_watermark,
+            marks,
+            first_index: EntryIndex(1),
+            membership_before: None,
+            pins: Arc::default(),
             names_unsynced: false,
             sync_outstanding: false,
             closed: None,
-        };
-        log.publish();
-        log
+        }
     }
 }

@@ -13,12 +13,13 @@ use crate::fs::{DiskFile, OpenMode};
 use crate::index::SparseIndex;
 use crate::index::file::{self as index_file, Summary};
 use crate::planted::{Mistake, planted};
+use crate::segment::cut::Cut;
 use crate::segment::format::{
     Control, SEGMENT_HEADER_BYTES, Seed, as_u64, crc_field, read_control, read_head,
 };
 use crate::segment::reader::{SealedFile, Segment};
 use crate::segment::scan::{RollFrame, Scan, Unsound, check_header, scan};
-use crate::segment::{Tail, index_name};
+use crate::segment::{Span, Tail, index_name};
 
 impl Recovery {
     /// A file before the last: trusted by its index and both ends, or else read in full.
@@ -151,6 +152,7 @@ impl Recovery {
             index_interval_bytes: self.config.index_interval_bytes,
             file: OnceLock::new(),
             index,
+            cut: Cut::none(),
         };
         let Summary {
             segment_bytes,
@@ -158,13 +160,15 @@ impl Recovery {
             max_timestamp,
             ..
         } = *summary;
-        self.sealed.push(Segment::sealed(
-            (found.base_offset, found.base_index),
-            tail.offset,
-            segment_bytes,
-            max_timestamp,
-            file,
-        ));
+        let span = Span {
+            base_offset: found.base_offset,
+            base_index: found.base_index,
+            end_offset: tail.offset,
+            last_index: tail.index,
+        };
+        self.sealed
+            .push(Segment::sealed(span, segment_bytes, max_timestamp, file));
+        self.log_starts.push(tail);
         self.sealed_bytes += segment_bytes;
         summary.runs.iter().for_each(|run| self.epochs.push(*run));
         self.before = Some((tail, roll.crc));

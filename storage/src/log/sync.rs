@@ -19,7 +19,7 @@ use crate::planted::{Mistake, planted};
 use crate::position::Offset;
 use crate::segment::reader::{SealedFile, Segment};
 use crate::segment::writer::Writer;
-use crate::segment::{Tail, index_name};
+use crate::segment::{Span, Tail, index_name};
 
 /// What is written and not yet synced. At most one is outstanding per log.
 #[derive(Debug)]
@@ -177,6 +177,7 @@ impl Log {
             base_index,
             position,
             index,
+            cut,
             ..
         } = active.writer;
         let sealed = SealedFile {
@@ -186,15 +187,16 @@ impl Log {
             index_interval_bytes: self.config.index_interval_bytes,
             file: OnceLock::from(file),
             index: OnceLock::from(index.index().clone()),
+            cut,
         };
         let max_timestamp = index.max_timestamp();
-        let segment = Segment::sealed(
-            (base_offset, base_index),
-            self.written.offset,
-            position,
-            max_timestamp,
-            sealed,
-        );
+        let span = Span {
+            base_offset,
+            base_index,
+            end_offset: self.written.offset,
+            last_index: self.written.index,
+        };
+        let segment = Segment::sealed(span, position, max_timestamp, sealed);
         Arc::make_mut(&mut self.sealed).push(segment);
         self.sealed_bytes += position;
     }

@@ -423,7 +423,14 @@ fn log_start_moves_and_stays() {
     log.append(Entry::Roll { at_ms: 0 }).unwrap();
     append(&mut log, &[5], 10);
     settle(&mut log);
-    for log in [&log, &open(&disk.crash()).unwrap()] {
+    assert_eq!(log.log_start(), Offset(0), "not committed");
+    let mut reopened = open(&disk.crash()).unwrap();
+    assert_eq!(reopened.log_start(), Offset(0), "not known as committed");
+    log.commit(EntryIndex(3));
+    assert_eq!(log.log_start(), Offset(0), "the entry before it");
+    log.commit(EntryIndex(4));
+    reopened.commit(reopened.last_index());
+    for log in [&log, &reopened] {
         let view = log.reader().view();
         assert_eq!(view.log_start(), Offset(2));
         assert!(view.read(Offset(1), Offset(5), 1, true).is_err());

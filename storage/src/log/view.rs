@@ -38,7 +38,9 @@ pub struct LogView {
     pub(super) sealed_bytes: u64,
     pub(super) active: Option<Segment>,
     pub(super) tail: Tail,
+    pub(super) log_start: Offset,
     pub(super) high_watermark: Offset,
+    pub(super) last_stable: Offset,
     pub(super) epochs: EpochRuns,
     pub(super) decompressed_bytes_max: usize,
 }
@@ -46,12 +48,12 @@ pub struct LogView {
 impl LogView {
     /// The first offset there is.
     pub fn log_start(&self) -> Offset {
-        self.tail.log_start
+        self.log_start
     }
 
     /// The offset up to which transactions are decided; without transactions the high watermark.
     pub fn last_stable(&self) -> Offset {
-        self.high_watermark
+        self.last_stable
     }
 
     /// The offset up to which entries are committed.

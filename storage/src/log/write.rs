@@ -52,6 +52,7 @@ impl Log {
             self.closed = Some(error.clone());
             return Err(error);
         }
+        self.marks.settle(&self.written);
         self.publish();
         Ok(self.written.offset)
     }
@@ -67,7 +68,7 @@ impl Log {
         for staged in self.queue.entries.iter().take(count) {
             match &staged.frame {
                 StagedFrame::Batch(batch) => slices.extend(batch.parts().map(IoSlice::new)),
-                StagedFrame::Control(frame) | StagedFrame::Roll { frame, .. } => {
+                StagedFrame::Control { frame, .. } | StagedFrame::Roll { frame, .. } => {
                     slices.push(IoSlice::new(frame));
                 }
             }
@@ -165,7 +166,7 @@ fn note_written(
             *next = *after_roll;
             note_control(active, frame, staged.after.index, position);
         }
-        StagedFrame::Control(frame) => {
+        StagedFrame::Control { frame, .. } => {
             note_control(active, frame, staged.after.index, position);
         }
     }

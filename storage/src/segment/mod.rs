@@ -9,6 +9,8 @@
 //! A frame is an unmodified Kafka batch, so any range of batches goes out as it lies, or a control frame
 //! of ours (`format`). The file's name says which offset and entry index come first in it.
 
+pub(crate) mod cut;
+pub(crate) mod entries;
 pub(crate) mod format;
 #[cfg(test)]
 mod golden;
@@ -40,6 +42,17 @@ impl Tail {
         epoch: crate::position::LeaderEpoch(0),
         log_start: Offset(0),
     };
+}
+
+/// Which records and entries a segment holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) base_offset: Offset,
+    pub(crate) base_index: EntryIndex,
+    /// The offset after its last record.
+    pub(crate) end_offset: Offset,
+    /// Its last entry; the one before the first if it has none.
+    pub(crate) last_index: EntryIndex,
 }
 
 /// The name of the segment file that begins with this offset and entry.

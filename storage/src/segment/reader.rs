@@ -12,11 +12,14 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use super::format::{Head, as_u64, read_head};
+use super::Span;
+use super::cut::Cut;
+use super::format::{Head, PREFIX_BYTES, as_u64, read_head};
 use super::window::{LOOK_UP_BYTES, SCAN_BYTES, Window};
+use super::writer::Writer;
 use crate::fs::{Disk, DiskFile, OpenMode};
 use crate::index::rebuild::{Walked, rebuild};
-use crate::index::{IndexBuilder, IndexEntry, SparseIndex, file as index_file};
+use crate::index::{IndexEntry, SparseIndex, file as index_file};
 use crate::log::ReadError;
 use crate::position::{EntryIndex, Offset};
 use crate::record::BatchHeader;
@@ -25,10 +28,12 @@ use crate::record::BatchHeader;
 #[derive(Clone, Debug)]
 pub(crate) struct Segment {
     pub(crate) base_offset: Offset,
-    /// Its first entry.
-    pub(crate) base_index: EntryIndex,
     /// The offset after its last record.
     pub(crate) end_offset: Offset,
+    /// Its first entry.
+    pub(crate) base_index: EntryIndex,
+    /// Its last entry; the one before the first if it has none.
+    pub(crate) last_index: EntryIndex,
     pub(crate) size_bytes: u64,
     /// The greatest timestamp in it, or [`crate::index::NO_TIMESTAMP`].
     pub(crate) max_timestamp: i64,
@@ -41,6 +46,7 @@ enum Source {
         path: Arc<Path>,
         file: Arc<dyn DiskFile>,
         index: SparseIndex,
+        cut: Cut,
     },
     Sealed(Arc<SealedFile>),
 }
@@ -54,6 +60,7 @@ pub(crate) struct SealedFile {
     pub(crate) index_interval_bytes: u64,
     pub(crate) file: OnceLock<Arc<dyn DiskFile>>,
     pub(crate) index: OnceLock<SparseIndex>,
+    pub(crate) cut: Cut,
 }
 
 /// A range that a fetch collects over one or more segments.
@@ -78,46 +85,55 @@ pub(crate) struct Found {
 
 impl Segment {
     /// The active segment as it stands.
-    pub(crate) fn active(
-        (base_offset, base_index): (Offset, EntryIndex),
-        end_offset: Offset,
-        size_bytes: u64,
-        path: &Arc<Path>,
-        file: &Arc<dyn DiskFile>,
-        index: &IndexBuilder,
-    ) -> Segment {
+    pub(crate) fn active(span: Span, path: &Arc<Path>, writer: &Writer) -> Segment {
         let source = Source::Active {
             path: Arc::clone(path),
-            file: Arc::clone(file),
-            index: index.index().clone(),
+            file: Arc::clone(&writer.file),
+            index: writer.index.index().clone(),
+            cut: writer.cut.clone(),
         };
-        Segment {
-            base_offset,
-            base_index,
-            end_offset,
-            size_bytes,
-            max_timestamp: index.max_timestamp(),
-            source,
-        }
+        Segment::new(span, writer.position, writer.index.max_timestamp(), source)
     }
 
     /// A segment that never changes again.
     pub(crate) fn sealed(
-        (base_offset, base_index): (Offset, EntryIndex),
-        end_offset: Offset,
+        span: Span,
         size_bytes: u64,
         max_timestamp: i64,
         file: SealedFile,
     ) -> Segment {
         let source = Source::Sealed(Arc::new(file));
+        Segment::new(span, size_bytes, max_timestamp, source)
+    }
+
+    fn new(span: Span, size_bytes: u64, max_timestamp: i64, source: Source) -> Segment {
         Segment {
-            base_offset,
-            base_index,
-            end_offset,
+            base_offset: span.base_offset,
+            end_offset: span.end_offset,
+            base_index: span.base_index,
+            last_index: span.last_index,
             size_bytes,
             max_timestamp,
             source,
         }
+    }
+
+    /// Says from which position on its bytes were taken back.
+    pub(crate) fn cut(&self) -> &Cut {
+        match &self.source {
+            Source::Active { cut, .. } => cut,
+            Source::Sealed(sealed) => &sealed.cut,
+        }
+    }
+
+    /// Fails if bytes below `end` that were just read may have been replaced meanwhile.
+    pub(super) fn check_cut(&self, end: u64) -> Result<(), ReadError> {
+        if end > self.cut().position() {
+            return Err(ReadError::Truncated {
+                file: self.path().to_path_buf(),
+            });
+        }
+        Ok(())
     }
 
     /// The file, for errors.
@@ -128,7 +144,7 @@ impl Segment {
         }
     }
 
-    fn file(&self) -> Result<&Arc<dyn DiskFile>, ReadError> {
+    pub(crate) fn file(&self) -> Result<&Arc<dyn DiskFile>, ReadError> {
         match &self.source {
             Source::Active { file, .. } => Ok(file),
             Source::Sealed(sealed) => {
@@ -142,7 +158,7 @@ impl Segment {
         }
     }
 
-    fn index(&self) -> Result<&SparseIndex, ReadError> {
+    pub(super) fn index(&self) -> Result<&SparseIndex, ReadError> {
         match &self.source {
             Source::Active { index, .. } => Ok(index),
             Source::Sealed(sealed) => {
@@ -170,7 +186,7 @@ impl Segment {
         rebuild(segment, sealed.index_interval_bytes)
     }
 
-    fn corrupt(&self, position: u64, reason: &str) -> ReadError {
+    pub(crate) fn corrupt(&self, position: u64, reason: &str) -> ReadError {
         ReadError::Corrupt {
             file: self.path().to_path_buf(),
             position,
@@ -190,7 +206,9 @@ impl Segment {
         let mut at = position;
         while at < self.size_bytes {
             let head = window.head(at).map_err(ReadError::io(self.path()))?;
-            let head = read_head(head).map_err(|reason| self.corrupt(at, reason))?;
+            let head = read_head(head).map_err(|reason| self.corrupt(at, reason));
+            self.check_cut(at.saturating_add(as_u64(PREFIX_BYTES)))?;
+            let head = head?;
             if let Head::Batch(header) = head
                 && let ControlFlow::Break(found) = each(Found {
                     position: at,
@@ -272,12 +290,13 @@ impl Segment {
     }
 
     /// Up to `len` bytes from `position`, fewer only at the end of the segment.
-    fn range(&self, position: u64, len: usize) -> Result<Vec<u8>, ReadError> {
+    pub(super) fn range(&self, position: u64, len: usize) -> Result<Vec<u8>, ReadError> {
         let left = usize::try_from(self.size_bytes.saturating_sub(position)).unwrap_or(usize::MAX);
         let mut bytes = Vec::new();
         self.file()?
             .read_at(position, len.min(left), &mut bytes)
             .map_err(ReadError::io(self.path()))?;
+        self.check_cut(position + as_u64(bytes.len()))?;
         Ok(bytes)
     }
 

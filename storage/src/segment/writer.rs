@@ -8,6 +8,7 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::cut::Cut;
 use super::format::Seed;
 use crate::fs::{Disk, DiskFile, OpenMode};
 use crate::index::IndexBuilder;
@@ -31,6 +32,8 @@ pub(crate) struct Writer {
     /// Where the next frame goes.
     pub(crate) position: u64,
     pub(crate) index: IndexBuilder,
+    /// Shared with the views of this file.
+    pub(crate) cut: Cut,
     allocated: u64,
     allocates: bool,
 }
@@ -68,6 +71,7 @@ impl Writer {
             created_ms: start.created_ms,
             position: start.position,
             index: start.index,
+            cut: Cut::none(),
             allocated: start.allocated,
             allocates: true,
         }

@@ -1,0 +1,93 @@
+//! Removing segments whose records all lie below the log start.
+//!
+//! Only whole sealed segments go, oldest first, each removal durable before the next: whatever a crash
+//! leaves is a log without a hole. The last file always stays, for it says where the log stands. A
+//! segment goes only when the log start is committed **and** durable here, and when consensus no longer
+//! asks for its entries.
+
+use std::sync::Arc;
+
+use super::Log;
+use super::epochs::EpochRun;
+use super::error::WriteError;
+use crate::index::file as index_file;
+use crate::segment::index_name;
+use crate::segment::reader::Segment;
+
+/// Keeps all segment files of a log in their place while it lives.
+#[derive(Clone, Debug)]
+pub struct SegmentPin(#[expect(dead_code, reason = "its count is what matters")] Arc<()>);
+
+impl Log {
+    /// Keeps [`Log::remove_below_log_start`] from removing anything until the pin is dropped.
+    pub fn pin(&self) -> SegmentPin {
+        SegmentPin(Arc::clone(&self.pins))
+    }
+
+    /// Whether somebody holds a pin.
+    pub fn is_pinned(&self) -> bool {
+        Arc::strong_count(&self.pins) > 1
+    }
+
+    /// Removes the segments below the log start, and returns how many; none while the log is pinned.
+    ///
+    /// A failure closes the log to writes.
+    pub fn remove_below_log_start(&mut self) -> Result<u64, WriteError> {
+        if let Some(error) = &self.closed {
+            return Err(error.clone());
+        }
+        let mut removed = 0;
+        while !self.is_pinned()
+            && let Some(oldest) = self.removable()
+        {
+            if let Err(error) = self.remove_oldest(&oldest) {
+                self.closed = Some(error.clone());
+                return Err(error);
+            }
+            removed += 1;
+        }
+        Ok(removed)
+    }
+
+    /// The oldest segment, if it may go.
+    fn removable(&self) -> Option<Segment> {
+        let oldest = self.sealed.first()?;
+        let is_last = self.sealed.len() == 1 && self.active.is_none();
+        // a log start is durable with its entry; what is not yet flushed does not count
+        let start = self.marks.durable_log_start(&self.flushed);
+        let may_go = oldest.end_offset <= start && oldest.last_index < self.first_index && !is_last;
+        may_go.then(|| oldest.clone())
+    }
+
+    fn remove_oldest(&mut self, oldest: &Segment) -> Result<(), WriteError> {
+        let path = oldest.path();
+        let membership = self
+            .membership(oldest.last_index)
+            .map_err(|error| WriteError::new("read", path)(std::io::Error::other(error)))?;
+        if let Some((index, content)) = membership {
+            self.restore_membership(index, content);
+        }
+        let next_base = oldest.end_offset;
+        if let Some(epoch) = self.epochs.of_entry(oldest.last_index) {
+            self.epochs.begin(EpochRun {
+                epoch,
+                start: next_base,
+                index: oldest.last_index,
+            });
+        }
+        Arc::make_mut(&mut self.sealed).remove(0);
+        self.sealed_bytes -= oldest.size_bytes;
+        self.publish();
+        let index_path = self
+            .dir
+            .join(index_name(oldest.base_offset, oldest.base_index));
+        index_file::remove(&*self.disk, &index_path)
+            .map_err(WriteError::new("remove", &index_path))?;
+        self.disk
+            .remove(path)
+            .map_err(WriteError::new("remove", path))?;
+        self.disk
+            .sync_dir(&self.dir)
+            .map_err(WriteError::new("sync", &self.dir))
+    }
+}
