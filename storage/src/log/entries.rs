@@ -134,7 +134,7 @@ impl Log {
                 break;
             }
             let seed = self.seed_of(segment);
-            if segment.gather_entries(seed, range)? == ControlFlow::Break(()) {
+            if segment.gather_entries(seed, &self.epochs, range)? == ControlFlow::Break(()) {
                 range.left_bytes = 0;
                 break;
             }

@@ -11,6 +11,7 @@ use super::Log;
 use super::epochs::EpochRun;
 use super::error::WriteError;
 use crate::index::file as index_file;
+use crate::planted::{Mistake, planted};
 use crate::segment::index_name;
 use crate::segment::reader::Segment;
 
@@ -38,9 +39,9 @@ impl Log {
         }
         let mut removed = 0;
         while !self.is_pinned()
-            && let Some(oldest) = self.removable()
+            && let Some(place) = self.removable()
         {
-            if let Err(error) = self.remove_oldest(&oldest) {
+            if let Err(error) = self.remove_segment(place) {
                 self.closed = Some(error.clone());
                 return Err(error);
             }
@@ -49,17 +50,26 @@ impl Log {
         Ok(removed)
     }
 
-    /// The oldest segment, if it may go.
-    fn removable(&self) -> Option<Segment> {
-        let oldest = self.sealed.first()?;
-        let is_last = self.sealed.len() == 1 && self.active.is_none();
-        // a log start is durable with its entry; what is not yet flushed does not count
+    /// Which segment goes next: the oldest, if it may.
+    fn removable(&self) -> Option<usize> {
+        // a log start is durable with its entry; one that is not flushed does not count
         let start = self.marks.durable_log_start(&self.flushed);
-        let may_go = oldest.end_offset <= start && oldest.last_index < self.first_index && !is_last;
-        may_go.then(|| oldest.clone())
+        let may_go = |segment: &&Segment| {
+            segment.end_offset <= start && segment.last_index < self.first_index
+        };
+        let last_file = usize::from(self.active.is_none());
+        let below = self.sealed.iter().take_while(may_go).count();
+        let count = below.min(self.sealed.len().saturating_sub(last_file));
+        let newest = count.checked_sub(1)?;
+        Some(if planted(Mistake::SegmentRemovedNewestFirst) {
+            newest
+        } else {
+            0
+        })
     }
 
-    fn remove_oldest(&mut self, oldest: &Segment) -> Result<(), WriteError> {
+    fn remove_segment(&mut self, place: usize) -> Result<(), WriteError> {
+        let oldest = &Arc::make_mut(&mut self.sealed).remove(place);
         let path = oldest.path();
         let membership = self
             .membership(oldest.last_index)
@@ -75,7 +85,6 @@ impl Log {
                 index: oldest.last_index,
             });
         }
-        Arc::make_mut(&mut self.sealed).remove(0);
         self.sealed_bytes -= oldest.size_bytes;
         self.publish();
         let index_path = self

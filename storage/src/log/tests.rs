@@ -2,8 +2,10 @@
 //! against a `Vec`), `crashes` (torn tails, damage, failing calls), `times` (look-ups by time).
 
 mod crashes;
+mod entries;
 mod model;
 mod times;
+mod truncate;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -23,6 +23,7 @@ use super::hint::Hint;
 use super::write::Active;
 use crate::fs::OpenMode;
 use crate::index::file as index_file;
+use crate::planted::{Mistake, planted};
 use crate::position::EntryIndex;
 use crate::segment::format::{SEGMENT_HEADER_BYTES, Seed, as_u64};
 use crate::segment::reader::Segment;
@@ -104,7 +105,7 @@ impl Log {
         let plan = self.plan(&segments, last).map_err(|error| {
             WriteError::new("truncate", &self.dir)(io::Error::other(error.to_string()))
         })?;
-        if self.flushed.index > last {
+        if self.flushed.index > last && !planted(Mistake::HintNotLowered) {
             let hint = Hint::of(plan.tail);
             lower(hint).map_err(WriteError::new("lower the hint of", &self.dir))?;
             let settled = self.hint.settle(hint);
@@ -145,7 +146,7 @@ impl Log {
         let position = if last < target.base_index {
             as_u64(SEGMENT_HEADER_BYTES)
         } else {
-            target.place_of_entry(last.next())?.0
+            target.place_of_entry(last.next())?.position
         };
         let scan = self.scan_prefix(target, position)?;
         Ok(Plan {
@@ -209,7 +210,9 @@ impl Log {
         };
         file.set_size(scan.end)
             .map_err(WriteError::new("truncate", path))?;
-        file.sync_data().map_err(WriteError::new("sync", path))?;
+        if !planted(Mistake::TruncationNotSynced) {
+            file.sync_data().map_err(WriteError::new("sync", path))?;
+        }
         let start = Start {
             base_offset: segment.base_offset,
             base_index: segment.base_index,

@@ -15,8 +15,9 @@ use super::format::{
 use super::reader::Segment;
 use super::window::{LOOK_UP_BYTES, Window};
 use crate::index::{ControlPlace, NO_TIMESTAMP};
+use crate::log::epochs::EpochRuns;
 use crate::log::{Entry, LogIdentity, ReadError, SegmentInfo, StoredEntry};
-use crate::position::EntryIndex;
+use crate::position::{EntryIndex, Offset};
 use crate::record::Batch;
 
 /// A range of entries that is collected over one or more segments.
@@ -36,6 +37,15 @@ impl EntryRange {
     pub(crate) fn is_complete(&self) -> bool {
         self.from >= self.upto || (self.left_bytes == 0 && !self.found.is_empty())
     }
+}
+
+/// Where an entry lies.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EntryPlace {
+    pub(crate) position: u64,
+    /// The next offset before it.
+    pub(crate) offset: Offset,
+    pub(crate) head: Head,
 }
 
 impl Segment {
@@ -75,27 +85,39 @@ impl Segment {
         }
     }
 
-    /// Where an entry begins, and the head of its frame; it must lie in this segment.
-    pub(crate) fn place_of_entry(&self, wanted: EntryIndex) -> Result<(u64, Head), ReadError> {
-        let near = self.index()?.at_index(wanted);
-        let (mut position, mut index) = near
-            .map_or((as_u64(SEGMENT_HEADER_BYTES), self.base_index), |entry| {
-                (entry.position, entry.index)
-            });
+    /// Finds an entry; it must lie in this segment.
+    pub(crate) fn place_of_entry(&self, wanted: EntryIndex) -> Result<EntryPlace, ReadError> {
+        let mut place = match self.index()?.at_index(wanted) {
+            Some(entry) => (entry.position, entry.index, entry.offset),
+            None => (
+                as_u64(SEGMENT_HEADER_BYTES),
+                self.base_index,
+                self.base_offset,
+            ),
+        };
         let file = self.file()?;
         let mut window = Window::new(&**file, self.size_bytes, LOOK_UP_BYTES);
         loop {
-            let head = window
-                .head(position)
-                .map_err(ReadError::io(self.path()))
-                .map(read_head)?;
-            self.check_cut(position)?;
+            let (position, index, offset) = place;
+            let head = window.head(position).map_err(ReadError::io(self.path()));
+            let head = head.map(read_head)?;
+            self.check_cut(position.saturating_add(1))?;
             let head = head.map_err(|reason| self.corrupt(position, reason))?;
-            if index == wanted {
-                return Ok((position, head));
+            if head.base_offset() != offset {
+                return Err(self.corrupt(position, "frame is not at the next offset"));
             }
-            position += head.size_bytes();
-            index = index.next();
+            if index == wanted {
+                return Ok(EntryPlace {
+                    position,
+                    offset,
+                    head,
+                });
+            }
+            place = (
+                position + head.size_bytes(),
+                index.next(),
+                head.end_offset(),
+            );
         }
     }
 
@@ -103,13 +125,15 @@ impl Segment {
     pub(crate) fn gather_entries(
         &self,
         seed: Seed,
+        epochs: &EpochRuns,
         range: &mut EntryRange,
     ) -> Result<ControlFlow<()>, ReadError> {
         if range.from > self.last_index {
             return Ok(ControlFlow::Continue(()));
         }
-        let (position, first) = self.place_of_entry(range.from)?;
-        let first_bytes = usize::try_from(first.size_bytes()).unwrap_or(usize::MAX);
+        let first = self.place_of_entry(range.from)?;
+        let (position, mut offset) = (first.position, first.offset);
+        let first_bytes = usize::try_from(first.head.size_bytes()).unwrap_or(usize::MAX);
         if first_bytes > range.left_bytes && !range.found.is_empty() {
             return Ok(ControlFlow::Break(()));
         }
@@ -124,11 +148,16 @@ impl Segment {
             };
             at += frame.len();
             range.left_bytes = range.left_bytes.saturating_sub(frame.len());
-            let entry = self.entry(place, frame, &head, range.from, seed)?;
-            range.found.push(entry);
+            let found = self.entry(place, frame, &head, range.from, seed)?;
+            if head.base_offset() != offset || Some(found.epoch) != epochs.of_entry(found.index) {
+                return Err(self.corrupt(place, "frame does not continue the log"));
+            }
+            offset = head.end_offset();
+            range.found.push(found);
             range.from = range.from.next();
         }
         if at == 0 {
+            self.check_cut(position + first.head.size_bytes())?;
             return Err(self.corrupt(position, "frame reaches past the segment"));
         }
         let rest_wanted = range.from <= self.last_index && range.from < range.upto;

@@ -167,6 +167,14 @@ impl Head {
         }
     }
 
+    /// The offset after its last record.
+    pub(crate) fn end_offset(&self) -> Offset {
+        match self {
+            Head::Batch(header) => header.last_offset().plus(1),
+            Head::Control { offset, .. } => *offset,
+        }
+    }
+
     /// The offset of its first record, or of the next one after a control frame.
     pub(crate) fn base_offset(&self) -> Offset {
         match self {

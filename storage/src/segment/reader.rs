@@ -284,19 +284,24 @@ impl Segment {
     pub(crate) fn batch_bytes(&self, found: &Found) -> Result<Bytes, ReadError> {
         let bytes = self.range(found.position, found.header.size_bytes())?;
         if bytes.len() < found.header.size_bytes() {
+            self.check_cut(found.position + as_u64(found.header.size_bytes()))?;
             return Err(self.corrupt(found.position, "batch reaches past the segment"));
         }
         Ok(bytes.into())
     }
 
-    /// Up to `len` bytes from `position`, fewer only at the end of the segment.
+    /// Up to `len` bytes from `position`, fewer only at the end of the segment or where it was cut.
     pub(super) fn range(&self, position: u64, len: usize) -> Result<Vec<u8>, ReadError> {
         let left = usize::try_from(self.size_bytes.saturating_sub(position)).unwrap_or(usize::MAX);
         let mut bytes = Vec::new();
         self.file()?
             .read_at(position, len.min(left), &mut bytes)
             .map_err(ReadError::io(self.path()))?;
-        self.check_cut(position + as_u64(bytes.len()))?;
+        let kept = self.cut().position().saturating_sub(position);
+        if kept < as_u64(bytes.len()) {
+            self.check_cut(position.saturating_add(1))?;
+            bytes.truncate(usize::try_from(kept).unwrap_or(usize::MAX));
+        }
         Ok(bytes)
     }
 
@@ -334,6 +339,9 @@ impl Segment {
             return Ok(ControlFlow::Break(()));
         }
         let bytes = Bytes::from(self.range(first.position, wanted_bytes)?);
+        if bytes.len() < first.header.size_bytes() {
+            self.check_cut(first.position + as_u64(first.header.size_bytes()))?;
+        }
         self.split(first.position, &bytes, gather)
     }
 
