@@ -19,6 +19,7 @@ pub mod metrics;
 mod net;
 pub mod node;
 pub mod partition;
+pub mod raft;
 pub mod topic_config;
 
 use std::net::SocketAddr;

@@ -1,0 +1,5 @@
+//! One replica alone, then three that send messages in memory.
+
+mod cluster;
+mod lone;
+mod replica;
