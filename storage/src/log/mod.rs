@@ -95,6 +95,8 @@ pub struct Log {
     first_index: EntryIndex,
     /// A voter set that was set by an entry no longer in the files.
     membership_before: Option<(EntryIndex, Bytes)>,
+    /// The last entry when [`Log::trim_idle`] was last called.
+    idle_at: EntryIndex,
     /// Held by whoever reads whole segment files; while it is shared none is removed.
     pins: Arc<()>,
     /// Whether a file was made whose name is not synced.

@@ -366,6 +366,7 @@ impl Recovery {
             marks,
             first_index: EntryIndex(1),
             membership_before: None,
+            idle_at: EntryIndex(0),
             pins: Arc::default(),
             names_unsynced: false,
             sync_outstanding: false,

@@ -3,6 +3,7 @@
 
 mod crashes;
 mod entries;
+mod idle;
 mod model;
 mod times;
 mod truncate;

@@ -14,6 +14,7 @@ use crate::position::{EntryIndex, Offset};
 use crate::segment::format::{
     Control, ControlFrame, Seed, SegmentHeader, as_u64, crc_field, kind_field, write_control,
 };
+use crate::segment::reader::Segment;
 use crate::segment::writer::{Start, Writer};
 use crate::segment::{Tail, file_name};
 
@@ -55,6 +56,42 @@ impl Log {
         self.marks.settle(&self.written);
         self.publish();
         Ok(self.written.offset)
+    }
+
+    /// Gives back what an idle log holds for its next writes and reads: room in the file, the indexes and
+    /// open files of sealed segments (a reader loads them again).
+    ///
+    /// Called every now and then; idle is a log to which nothing was appended since the call before. A
+    /// failure closes the log to writes.
+    pub fn trim_idle(&mut self) -> Result<(), WriteError> {
+        if let Some(error) = &self.closed {
+            return Err(error.clone());
+        }
+        let last = self.last_index();
+        let is_idle =
+            self.idle_at == last && self.flushed == self.written && !self.sync_outstanding;
+        self.idle_at = last;
+        if !is_idle || self.has_staged() {
+            return Ok(());
+        }
+        self.queue.entries.shrink_to_fit();
+        if self
+            .sealed
+            .iter()
+            .any(|segment| segment.at_rest().is_some())
+        {
+            let rest = |segment: &Segment| segment.at_rest().unwrap_or_else(|| segment.clone());
+            self.sealed = Arc::new(self.sealed.iter().map(rest).collect());
+            self.publish();
+        }
+        let Some(active) = &mut self.active else {
+            return Ok(());
+        };
+        let trimmed = active.writer.trim();
+        trimmed.map_err(|error| {
+            let error = WriteError::new("trim", &active.path)(error);
+            self.closed.insert(error).clone()
+        })
     }
 
     fn write_group(&mut self, count: usize, bytes: u64) -> Result<(), WriteError> {

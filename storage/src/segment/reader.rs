@@ -118,6 +118,29 @@ impl Segment {
         }
     }
 
+    /// The same segment without its open file and its loaded index; `None` if it has neither.
+    pub(crate) fn at_rest(&self) -> Option<Segment> {
+        let Source::Sealed(sealed) = &self.source else {
+            return None;
+        };
+        if sealed.file.get().is_none() && sealed.index.get().is_none() {
+            return None;
+        }
+        let at_rest = SealedFile {
+            disk: Arc::clone(&sealed.disk),
+            path: sealed.path.clone(),
+            index_path: sealed.index_path.clone(),
+            index_interval_bytes: sealed.index_interval_bytes,
+            file: OnceLock::new(),
+            index: OnceLock::new(),
+            cut: sealed.cut.clone(),
+        };
+        Some(Segment {
+            source: Source::Sealed(Arc::new(at_rest)),
+            ..*self
+        })
+    }
+
     /// Says from which position on its bytes were taken back.
     pub(crate) fn cut(&self) -> &Cut {
         match &self.source {

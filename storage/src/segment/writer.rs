@@ -91,6 +91,15 @@ impl Writer {
         Ok(())
     }
 
+    /// Gives the reserved room back. Not synced: after a crash the room may be there again, and is empty.
+    pub(crate) fn trim(&mut self) -> io::Result<()> {
+        if self.allocated > self.position {
+            self.file.set_size(self.position)?;
+            self.allocated = self.position;
+        }
+        Ok(())
+    }
+
     /// Reserves room for bytes up to `end`. Where that is not possible the write itself will tell
     /// whether the disk is full.
     fn reserve(&mut self, end: u64, segment_bytes_max: u64) -> io::Result<()> {
@@ -98,7 +107,13 @@ impl Writer {
             return Ok(());
         }
         let step = self.allocated.clamp(STEP_BYTES_MIN, STEP_BYTES_MAX);
-        let size = (self.allocated + step).min(segment_bytes_max).max(end);
+        let size = (self.allocated + step).max(end);
+        // a leader with other settings may make the segment larger than this one's limit
+        let size = if end <= segment_bytes_max {
+            size.min(segment_bytes_max)
+        } else {
+            size
+        };
         match self.file.allocate(size) {
             Ok(()) => self.allocated = size,
             Err(error) => match error.kind() {
