@@ -25,6 +25,7 @@ pub mod record;
 mod segment;
 pub mod votes;
 
+pub use index::AbortedTransaction;
 pub use log::{
     AppendError, Entry, Hint, Log, LogConfig, LogIdentity, LogReader, LogView, OpenError,
     ReadError, SegmentInfo, SegmentPin, StoredEntry, SyncDone, SyncPoint, WriteError,

@@ -1,105 +1,147 @@
-//! The file beside a sealed segment: what a start needs to know about it, and its sparse index.
+//! The file beside a segment: its index in parts, and once it is sealed what a start needs to know of it.
 //!
 //! ```text
-//! 'HRINDEX' 02 | segment bytes u64 | header CRC u32 | ROLL position u64 | end offset i64 | end index u64
-//!   | end epoch i32 | log start i64 | greatest timestamp i64 | runs u32 | entries u32 | controls u32
-//!   | { epoch i32 | start offset i64 | index u64 }*runs | CRC-32C u32              read at open
-//!   | { offset i64 | index u64 | position u64 | greatest timestamp before i64 }*entries
-//!   | { position u64 | bytes u32 | index u64 | kind u8 }*controls | CRC-32C u32     read on use
+//! head   'HRINDEX' 03 | base offset i64 | base index u64 | header CRC u32 | CRC-32C u32
+//! part   1 u8 | bytes u32 | body | CRC-32C u32        one each time the segment has grown for a while
+//! part   ...                                          each begins where the one before ends
+//! seal   2 u8 | bytes u32 | body | total u32 | CRC-32C u32      at the end of a sealed segment's file
 //! ```
 //!
-//! Derived data: written without a sync, and never trusted. The first part counts only if it names the
-//! size and the header of the segment as they are (recovery also reads the ROLL); anything that does not
-//! fit makes the reader build it anew from the segment. The second part is checked when it is read.
+//! Derived data: written without a sync, and never trusted. Parts are only appended, so a crash leaves
+//! some of them; each names the state of the segment at its end (`part`), which is compared with the log
+//! before anything goes on from there. The CRC of a part is seeded with that of the head, which names the
+//! segment down to its header's CRC. The seal alone is read at a start, from the end of the file; it counts
+//! only if it names the segment's size and header as they are and the ROLL is where it says. Whatever does
+//! not fit makes the reader build the index anew from the segment.
+
+mod part;
+mod seal;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, IoSlice};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bytes::{Buf, BufMut};
 
-use super::{ControlPlace, IndexEntry, SparseIndex};
+pub(crate) use part::{PartEnd, content_bytes};
+pub(crate) use seal::Summary;
+
+use super::{IndexBuilder, OpenTransactions, SparseIndex};
 use crate::fs::{Disk, DiskFile, OpenMode};
 use crate::log::epochs::EpochRun;
 use crate::planted::{Mistake, planted};
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
 use crate::segment::Tail;
-use crate::segment::format::{ControlKind, as_u64};
+use crate::segment::format::as_u64;
 
-const MAGIC: [u8; 8] = *b"HRINDEX\x02";
-const FIXED_BYTES: usize = 76;
-/// The three counts at the end of the fixed fields.
-const COUNTS_BYTES: usize = 12;
-const RUN_BYTES: usize = 20;
-const ENTRY_BYTES: usize = 32;
-const CONTROL_BYTES: usize = 21;
+const MAGIC: [u8; 8] = *b"HRINDEX\x03";
+const HEAD_BYTES: usize = 32;
+const PART: u8 = 1;
+const SEAL: u8 = 2;
+/// What stands before a record's body.
+const LEAD_BYTES: usize = 5;
 const CRC_BYTES: usize = 4;
 
-/// What a start needs to know about a sealed segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Summary {
-    pub(crate) segment_bytes: u64,
+/// Which segment an index file belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentName {
+    pub(crate) base_offset: Offset,
+    pub(crate) base_index: EntryIndex,
+    /// The CRC field of its header frame.
     pub(crate) header_crc: u32,
-    pub(crate) roll_position: u64,
-    pub(crate) tail: Tail,
-    pub(crate) max_timestamp: i64,
+}
+
+/// How much of a segment's index lies in its file; the parts before end there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Kept {
+    /// The bytes of the index file; 0 if there is none.
+    file_bytes: u64,
+    /// The bytes of the segment that it covers.
+    pub(crate) segment_bytes: u64,
+    entries: usize,
+    controls: usize,
+    aborted: usize,
+    runs: usize,
+}
+
+/// A part that is to be written, and the seal if it is the last.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) path: PathBuf,
+    pub(crate) name: SegmentName,
+    /// What lies in the file already.
+    pub(crate) kept: Kept,
+    /// The index and the runs of the segment from its beginning up to here.
+    pub(crate) builder: IndexBuilder,
     pub(crate) runs: Vec<EpochRun>,
+    pub(crate) end: u64,
+    pub(crate) tail: Tail,
+    /// Where the ROLL lies that ends the segment.
+    pub(crate) roll_position: Option<u64>,
 }
 
-/// The bytes that entries and control frames take in the file.
-pub(crate) fn part_bytes(index: &SparseIndex) -> u64 {
-    as_u64(index.len() * ENTRY_BYTES + index.controls().len() * CONTROL_BYTES)
-}
+impl Pending {
+    /// What the seal will say, if the segment ends here.
+    pub(crate) fn summary(&self) -> Option<Summary> {
+        Some(Summary {
+            name: self.name,
+            segment_bytes: self.end,
+            roll_position: self.roll_position?,
+            tail: self.tail,
+            max_timestamp: self.builder.max_timestamp(),
+            transactions: self.builder.transactions(),
+            has_memberships: self.builder.index().has_memberships(),
+            runs: self.runs.clone(),
+            open: self.builder.state().open.clone(),
+        })
+    }
 
-/// Writes the file, replacing an older one. Not synced.
-pub(crate) fn write(
-    disk: &dyn Disk,
-    path: &Path,
-    summary: &Summary,
-    index: &SparseIndex,
-) -> io::Result<()> {
-    let count = |len: usize| u32::try_from(len).map_err(io::Error::other);
-    let mut out = Vec::with_capacity(
-        FIXED_BYTES
-            + summary.runs.len() * RUN_BYTES
-            + index.len() * ENTRY_BYTES
-            + index.controls().len() * CONTROL_BYTES
-            + 2 * CRC_BYTES,
-    );
-    out.put_slice(&MAGIC);
-    out.put_u64(summary.segment_bytes);
-    out.put_u32(summary.header_crc);
-    out.put_u64(summary.roll_position);
-    out.put_i64(summary.tail.offset.0);
-    out.put_u64(summary.tail.index.0);
-    out.put_i32(summary.tail.epoch.0);
-    out.put_i64(summary.tail.log_start.0);
-    out.put_i64(summary.max_timestamp);
-    out.put_u32(count(summary.runs.len())?);
-    out.put_u32(count(index.len())?);
-    out.put_u32(count(index.controls().len())?);
-    for run in &summary.runs {
-        out.put_i32(run.epoch.0);
-        out.put_i64(run.start.0);
-        out.put_u64(run.index.0);
+    /// Appends to the file, or makes it. Not synced.
+    pub(crate) fn write(&self, disk: &dyn Disk) -> io::Result<Kept> {
+        let index = self.builder.index();
+        let mut out = Vec::new();
+        if self.kept.file_bytes == 0 {
+            put_head(&mut out, &self.name);
+        }
+        let after = Kept {
+            file_bytes: 0,
+            segment_bytes: self.end,
+            entries: index.entries().len(),
+            controls: index.controls().len(),
+            aborted: index.aborted().len(),
+            runs: self.runs.len(),
+        };
+        let part = part::Part {
+            from: self.kept,
+            index,
+            runs: &self.runs,
+            end: PartEnd {
+                end: self.end,
+                tail: self.tail,
+                builder: self.builder.state().clone(),
+            },
+        };
+        part.write(&mut out, &self.name)?;
+        let file_bytes = self.kept.file_bytes + as_u64(out.len());
+        if let Some(summary) = self.summary() {
+            summary.write(&mut out)?;
+        }
+        if self.kept.file_bytes == 0 {
+            remove(disk, &self.path)?;
+            let file = disk.open(&self.path, OpenMode::Create)?;
+            file.write_at(0, &mut [IoSlice::new(&out)])?;
+        } else {
+            let file = disk.open(&self.path, OpenMode::Write)?;
+            file.write_at(self.kept.file_bytes, &mut [IoSlice::new(&out)])?;
+            // behind the parts that count may lie others, of a write that failed or before a crash
+            file.set_size(self.kept.file_bytes + as_u64(out.len()))?;
+        }
+        Ok(Kept {
+            file_bytes,
+            ..after
+        })
     }
-    out.put_u32(crc32c::crc32c(&out));
-    let entries_from = out.len();
-    for entry in index.iter() {
-        out.put_i64(entry.offset.0);
-        out.put_u64(entry.index.0);
-        out.put_u64(entry.position);
-        out.put_i64(entry.max_timestamp_before);
-    }
-    for place in index.controls().iter() {
-        out.put_u64(place.position);
-        out.put_u32(place.size_bytes);
-        out.put_u64(place.index.0);
-        out.put_u8(place.kind.byte());
-    }
-    out.put_u32(crc32c::crc32c(&out[entries_from..]));
-    remove(disk, path)?;
-    disk.open(path, OpenMode::Create)?
-        .write_at(0, &mut [IoSlice::new(&out)])
 }
 
 /// Removes the file if it is there.
@@ -110,97 +152,76 @@ pub(crate) fn remove(disk: &dyn Disk, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Reads the first part; `None` if it is missing or damaged.
+/// Reads the seal; `None` if it is missing or damaged.
 pub(crate) fn read_summary(disk: &dyn Disk, path: &Path) -> Option<Summary> {
-    let file = disk.open(path, OpenMode::Read).ok()?;
-    Some(first_part(&*file)?.0)
+    seal::read(&*disk.open(path, OpenMode::Read).ok()?)
 }
 
-/// Reads the second part; `None` if anything is missing or damaged.
+/// Reads the whole index of a sealed segment; `None` if anything is missing or damaged.
 pub(crate) fn read_index(disk: &dyn Disk, path: &Path) -> Option<SparseIndex> {
     let file = disk.open(path, OpenMode::Read).ok()?;
-    let (_, second) = first_part(&*file)?;
-    let entries_bytes = second.entries.checked_mul(ENTRY_BYTES)?;
-    let controls_bytes = second.controls.checked_mul(CONTROL_BYTES)?;
-    let bytes = entries_bytes.checked_add(controls_bytes)?;
-    let bytes = read_checked(&*file, second.from, bytes)?;
-    let mut fields = bytes.as_slice();
-    let mut index = SparseIndex::default();
-    for _ in 0..second.entries {
-        index.push(IndexEntry {
-            offset: Offset(fields.get_i64()),
-            index: EntryIndex(fields.get_u64()),
-            position: fields.get_u64(),
-            max_timestamp_before: fields.get_i64(),
-        });
-    }
-    for _ in 0..second.controls {
-        index.push_control(ControlPlace {
-            position: fields.get_u64(),
-            size_bytes: fields.get_u32(),
-            index: EntryIndex(fields.get_u64()),
-            kind: ControlKind::of_byte(fields.get_u8())?,
-        });
-    }
-    Some(index)
+    let summary = seal::read(&*file)?;
+    let parts = part::read(&*file, &summary.name, |_| true)?;
+    (parts.end.end == summary.segment_bytes).then_some(parts.index)
 }
 
-/// Where the second part begins, and what is in it.
-struct SecondPart {
-    from: u64,
-    entries: usize,
-    controls: usize,
+/// An index that was kept, up to where building it can go on.
+#[derive(Debug)]
+pub(crate) struct Resumed {
+    pub(crate) builder: IndexBuilder,
+    pub(crate) runs: Vec<EpochRun>,
+    pub(crate) end: u64,
+    pub(crate) tail: Tail,
+    pub(crate) kept: Kept,
 }
 
-fn first_part(file: &dyn DiskFile) -> Option<(Summary, SecondPart)> {
-    let mut fixed = Vec::new();
-    file.read_at(0, FIXED_BYTES, &mut fixed).ok()?;
-    let mut counts = fixed.get(FIXED_BYTES - COUNTS_BYTES..FIXED_BYTES)?;
-    let runs = usize::try_from(counts.get_u32()).ok()?;
-    let entries = usize::try_from(counts.get_u32()).ok()?;
-    let controls = usize::try_from(counts.get_u32()).ok()?;
-    let first_bytes = runs.checked_mul(RUN_BYTES)?.checked_add(FIXED_BYTES)?;
-    let bytes = read_checked(file, 0, first_bytes)?;
-    let mut fields = bytes.strip_prefix(&MAGIC)?;
-    let segment_bytes = fields.get_u64();
-    let header_crc = fields.get_u32();
-    let roll_position = fields.get_u64();
-    let tail = Tail {
-        offset: Offset(fields.get_i64()),
-        index: EntryIndex(fields.get_u64()),
-        epoch: LeaderEpoch(fields.get_i32()),
-        log_start: Offset(fields.get_i64()),
-    };
-    let max_timestamp = fields.get_i64();
-    fields.advance(COUNTS_BYTES);
-    let mut found = Vec::with_capacity(runs);
-    for _ in 0..runs {
-        let epoch = LeaderEpoch(fields.get_i32());
-        let start = Offset(fields.get_i64());
-        found.push(EpochRun {
-            epoch,
-            start,
-            index: EntryIndex(fields.get_u64()),
-        });
-    }
-    let summary = Summary {
-        segment_bytes,
-        header_crc,
-        roll_position,
-        tail,
-        max_timestamp,
-        runs: found,
-    };
-    let second = SecondPart {
-        from: as_u64(first_bytes + CRC_BYTES),
-        entries,
-        controls,
-    };
-    Some((summary, second))
+/// Reads the parts of the index of the segment `name` up to the last whose end `wanted` takes; `None` if
+/// there is none. The caller compares the end with the segment before it believes any of it.
+pub(crate) fn resume(
+    disk: &dyn Disk,
+    path: &Path,
+    name: &SegmentName,
+    interval_bytes: u64,
+    wanted: impl Fn(&PartEnd) -> bool,
+) -> Option<Resumed> {
+    let file = disk.open(path, OpenMode::Read).ok()?;
+    let parts = part::read(&*file, name, wanted)?;
+    Some(Resumed {
+        builder: IndexBuilder::resume(interval_bytes, parts.index, parts.end.builder),
+        runs: parts.runs,
+        end: parts.end.end,
+        tail: parts.end.tail,
+        kept: parts.kept,
+    })
+}
+
+fn put_head(out: &mut Vec<u8>, name: &SegmentName) {
+    out.put_slice(&MAGIC);
+    out.put_i64(name.base_offset.0);
+    out.put_u64(name.base_index.0);
+    out.put_u32(name.header_crc);
+    out.put_u32(crc32c::crc32c(out));
+}
+
+/// The CRC of the head: what the CRCs of the parts are seeded with.
+fn head_crc(name: &SegmentName) -> u32 {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    put_head(&mut head, name);
+    crc32c::crc32c(&head)
+}
+
+/// Puts a record around a body.
+fn put_record(out: &mut Vec<u8>, kind: u8, seed: u32, body: &[u8]) -> io::Result<()> {
+    let from = out.len();
+    out.put_u8(kind);
+    out.put_u32(u32::try_from(body.len()).map_err(io::Error::other)?);
+    out.put_slice(body);
+    out.put_u32(crc32c::crc32c_append(seed, &out[from..]));
+    Ok(())
 }
 
 /// Reads `len` bytes that are followed by their CRC; a length beyond the file is refused first.
-fn read_checked(file: &dyn DiskFile, position: u64, len: usize) -> Option<Vec<u8>> {
+fn read_checked(file: &dyn DiskFile, position: u64, len: usize, seed: u32) -> Option<Vec<u8>> {
     let with_crc = len.checked_add(CRC_BYTES)?;
     if position.checked_add(as_u64(with_crc))? > file.size().ok()? {
         return None;
@@ -209,73 +230,70 @@ fn read_checked(file: &dyn DiskFile, position: u64, len: usize) -> Option<Vec<u8
     file.read_at(position, with_crc, &mut bytes).ok()?;
     let stated = u32::from_be_bytes(*bytes.last_chunk()?);
     bytes.truncate(len);
-    let sound = crc32c::crc32c(&bytes) == stated || planted(Mistake::IndexTrusted);
+    let sound = crc32c::crc32c_append(seed, &bytes) == stated || planted(Mistake::IndexTrusted);
     (bytes.len() == len && sound).then_some(bytes)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fs::MemoryDisk;
+fn put_tail(out: &mut Vec<u8>, tail: &Tail) {
+    out.put_i64(tail.offset.0);
+    out.put_u64(tail.index.0);
+    out.put_i32(tail.epoch.0);
+    out.put_i64(tail.log_start.0);
+}
 
-    #[test]
-    fn every_damaged_byte_is_noticed() {
-        let disk = MemoryDisk::new();
-        disk.create_dir_all(Path::new("/log")).unwrap();
-        let path = Path::new("/log/x.index");
-        let run = EpochRun {
-            epoch: LeaderEpoch(2),
-            start: Offset(5),
-            index: EntryIndex(3),
-        };
-        let summary = Summary {
-            segment_bytes: 1000,
-            header_crc: 7,
-            roll_position: 960,
-            tail: Tail {
-                offset: Offset(10),
-                index: EntryIndex(9),
-                epoch: LeaderEpoch(2),
-                log_start: Offset(1),
-            },
-            max_timestamp: 55,
-            runs: vec![run, run],
-        };
-        let mut index = SparseIndex::default();
-        for at in 0..70_i64 {
-            index.push(IndexEntry {
-                offset: Offset(at),
-                index: EntryIndex(at.unsigned_abs() + 1),
-                position: at.unsigned_abs(),
-                max_timestamp_before: at,
-            });
-            index.push_control(ControlPlace {
-                position: at.unsigned_abs(),
-                size_bytes: 31,
-                index: EntryIndex(at.unsigned_abs()),
-                kind: ControlKind::Membership,
-            });
-        }
-        write(&disk, path, &summary, &index).unwrap();
-        assert_eq!(read_summary(&disk, path), Some(summary.clone()));
-        assert_eq!(read_index(&disk, path), Some(index));
+fn take_tail(from: &mut &[u8]) -> Option<Tail> {
+    Some(Tail {
+        offset: Offset(from.try_get_i64().ok()?),
+        index: EntryIndex(from.try_get_u64().ok()?),
+        epoch: LeaderEpoch(from.try_get_i32().ok()?),
+        log_start: Offset(from.try_get_i64().ok()?),
+    })
+}
 
-        let whole = disk.bytes_of(path).unwrap();
-        let first_bytes = FIXED_BYTES + 2 * RUN_BYTES + CRC_BYTES;
-        for at in 0..whole.len() {
-            disk.damage(path, |bytes| bytes[at] ^= 0x10);
-            assert_eq!(
-                read_summary(&disk, path).is_some(),
-                at >= first_bytes,
-                "byte {at}"
-            );
-            assert!(read_index(&disk, path).is_none(), "byte {at}");
-            disk.damage(path, |bytes| bytes.clone_from(&whole));
-        }
-        for cut in 0..whole.len() {
-            disk.damage(path, |bytes| bytes.truncate(cut));
-            assert!(read_index(&disk, path).is_none(), "cut at {cut}");
-            disk.damage(path, |bytes| bytes.clone_from(&whole));
-        }
+fn put_count(out: &mut Vec<u8>, count: usize) -> io::Result<()> {
+    out.put_u32(u32::try_from(count).map_err(io::Error::other)?);
+    Ok(())
+}
+
+fn take_count(from: &mut &[u8]) -> Option<u32> {
+    from.try_get_u32().ok()
+}
+
+fn put_runs(out: &mut Vec<u8>, runs: &[EpochRun]) -> io::Result<()> {
+    put_count(out, runs.len())?;
+    for run in runs {
+        out.put_i32(run.epoch.0);
+        out.put_i64(run.start.0);
+        out.put_u64(run.index.0);
     }
+    Ok(())
+}
+
+fn take_runs(from: &mut &[u8], runs: &mut Vec<EpochRun>) -> Option<()> {
+    for _ in 0..take_count(from)? {
+        runs.push(EpochRun {
+            epoch: LeaderEpoch(from.try_get_i32().ok()?),
+            start: Offset(from.try_get_i64().ok()?),
+            index: EntryIndex(from.try_get_u64().ok()?),
+        });
+    }
+    Some(())
+}
+
+fn put_open(out: &mut Vec<u8>, open: &OpenTransactions) -> io::Result<()> {
+    put_count(out, open.iter().len())?;
+    for (producer_id, first_offset) in open.iter() {
+        out.put_i64(producer_id);
+        out.put_i64(first_offset.0);
+    }
+    Ok(())
+}
+
+fn take_open(from: &mut &[u8]) -> Option<OpenTransactions> {
+    let mut open = OpenTransactions::default();
+    for _ in 0..take_count(from)? {
+        let producer_id = from.try_get_i64().ok()?;
+        open.begin(producer_id, Offset(from.try_get_i64().ok()?));
+    }
+    Some(open)
 }

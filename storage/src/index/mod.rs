@@ -5,7 +5,8 @@
 //! Timestamps are not monotone, that running maximum is: the first record at or after a time lies between
 //! the last entry whose maximum is below it and the next one. The first batch of a segment always has an
 //! entry. Beside the batches every control frame is listed with its place and size, so that a range is
-//! split at them without a look at the bytes of records.
+//! split at them without a look at the bytes of records; and every transaction that a marker in the segment
+//! aborts (`transactions`).
 //!
 //! The index grows with the active segment; a snapshot shares its blocks, so each view of the log has its
 //! own. Indexes are derived data: `file` keeps those of segments beside them, and whatever does not match
@@ -15,9 +16,12 @@ mod blocks;
 mod builder;
 pub(crate) mod file;
 pub(crate) mod rebuild;
+mod transactions;
 
 use blocks::Blocks;
 pub(crate) use builder::IndexBuilder;
+pub use transactions::AbortedTransaction;
+pub(crate) use transactions::{OpenTransactions, TransactionSummary};
 
 use crate::position::{EntryIndex, Offset};
 use crate::segment::format::ControlKind;
@@ -55,6 +59,7 @@ pub(crate) struct ControlPlace {
 pub(crate) struct SparseIndex {
     entries: Blocks<IndexEntry>,
     controls: Blocks<ControlPlace>,
+    aborted: Blocks<AbortedTransaction>,
 }
 
 impl SparseIndex {
@@ -68,6 +73,17 @@ impl SparseIndex {
         self.controls.push(place);
     }
 
+    /// Adds an aborted transaction; markers rise.
+    pub(crate) fn push_aborted(&mut self, transaction: AbortedTransaction) {
+        self.aborted.push(transaction);
+    }
+
+    /// Whether an entry of the segment brings a voter set.
+    pub(crate) fn has_memberships(&self) -> bool {
+        let mut controls = self.controls.iter();
+        controls.any(|place| place.kind == ControlKind::Membership)
+    }
+
     /// The number of entries.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
@@ -79,13 +95,18 @@ impl SparseIndex {
     }
 
     /// All entries in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &IndexEntry> {
-        self.entries.iter()
+    pub(crate) fn entries(&self) -> &Blocks<IndexEntry> {
+        &self.entries
     }
 
     /// All control frames in order.
     pub(crate) fn controls(&self) -> &Blocks<ControlPlace> {
         &self.controls
+    }
+
+    /// The transactions that a marker in this segment aborts, in the order of their markers.
+    pub(crate) fn aborted(&self) -> &Blocks<AbortedTransaction> {
+        &self.aborted
     }
 
     /// The control frames that begin at or after `position`, in order.
@@ -117,6 +138,8 @@ impl SparseIndex {
 
 impl PartialEq for SparseIndex {
     fn eq(&self, other: &SparseIndex) -> bool {
-        self.iter().eq(other.iter()) && self.controls.iter().eq(other.controls.iter())
+        self.entries.iter().eq(other.entries.iter())
+            && self.controls.iter().eq(other.controls.iter())
+            && self.aborted.iter().eq(other.aborted.iter())
     }
 }

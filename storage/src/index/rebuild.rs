@@ -1,14 +1,15 @@
 //! The index of a sealed segment whose index file is missing or damaged: built anew from its heads.
 //!
-//! Bodies are not read and not checked (that is recovery's and the scrub's work), so the walk skips
-//! from head to head.
+//! Bodies are not read and not checked (that is recovery's and the scrub's work), markers aside, so the
+//! walk skips from head to head.
 
 use std::path::Path;
 
-use super::{ControlPlace, IndexBuilder, SparseIndex};
+use super::{ControlPlace, IndexBuilder, OpenTransactions, SparseIndex};
 use crate::fs::DiskFile;
 use crate::log::ReadError;
 use crate::position::EntryIndex;
+use crate::record::marker_kind;
 use crate::segment::format::{HEAD_BYTES, Head, kind_field, read_head};
 use crate::segment::window::{LOOK_UP_BYTES, Window};
 
@@ -19,6 +20,8 @@ pub(crate) struct Walked<'a> {
     pub(crate) path: &'a Path,
     pub(crate) size_bytes: u64,
     pub(crate) base_index: EntryIndex,
+    /// The transactions open where it begins.
+    pub(crate) open: &'a OpenTransactions,
 }
 
 /// Walks the whole segment.
@@ -29,7 +32,7 @@ pub(crate) fn rebuild(segment: Walked<'_>, interval_bytes: u64) -> Result<Sparse
         position,
         reason: reason.to_owned(),
     };
-    let mut builder = IndexBuilder::new(interval_bytes);
+    let mut builder = IndexBuilder::new(interval_bytes, segment.open.clone());
     let mut window = Window::new(segment.file, segment.size_bytes, LOOK_UP_BYTES);
     let mut next = segment.base_index;
     let mut at = 0;
@@ -37,7 +40,15 @@ pub(crate) fn rebuild(segment: Walked<'_>, interval_bytes: u64) -> Result<Sparse
         let bytes = window.get(at, HEAD_BYTES).map_err(ReadError::io(path))?;
         let head = read_head(bytes).map_err(|reason| corrupt(at, reason))?;
         match head {
-            Head::Batch(header) => builder.batch(&header, next, at),
+            Head::Batch(header) => {
+                let marker = if header.is_control() {
+                    let frame = window.get(at, header.size_bytes());
+                    marker_kind(frame.map_err(ReadError::io(path))?)
+                } else {
+                    None
+                };
+                builder.batch(&header, next, at, marker);
+            }
             Head::Control { size_bytes, .. } => {
                 let kind = kind_field(bytes);
                 builder.control(ControlPlace {

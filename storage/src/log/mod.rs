@@ -52,7 +52,7 @@ pub use sync::{SyncDone, SyncPoint};
 pub use view::{LogReader, LogView};
 
 use crate::fs::{Disk, read_atomic, write_atomic};
-use crate::index::NO_TIMESTAMP;
+use crate::index::{NO_TIMESTAMP, OpenTransactions};
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
 use crate::record::BatchHeader;
 use crate::segment::format::{Control, Seed, as_u64};
@@ -87,6 +87,8 @@ pub struct Log {
     active: Option<Active>,
     /// What the next segment's header will say.
     next: NextSegment,
+    /// The transactions open where the active segment (or, without one, the next) begins.
+    open_transactions: OpenTransactions,
     sealed: Arc<Vec<Segment>>,
     sealed_bytes: u64,
     epochs: EpochRuns,

@@ -17,6 +17,7 @@
 //!
 //! Every step leaves a state from which opening again gives the same log.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -32,11 +33,13 @@ use super::view::LogView;
 use super::write::Active;
 use super::{GROUP_BYTES_MAX, Log};
 use crate::fs::{Disk, DiskFile, OpenMode};
+use crate::index::OpenTransactions;
+use crate::index::file::{self as index_file, Kept, PartEnd, Resumed, SegmentName};
 use crate::planted::{Mistake, planted};
 use crate::position::{EntryIndex, Offset};
-use crate::segment::format::{SEGMENT_HEADER_BYTES, Seed, as_u64};
+use crate::segment::format::{SEGMENT_HEADER_BYTES, Seed, as_u64, crc_field};
 use crate::segment::reader::Segment;
-use crate::segment::scan::{Expected, Scan, Unsound, last_continuing, scan};
+use crate::segment::scan::{Expected, Scan, Unsound, last_continuing, resume, scan, scan_on};
 use crate::segment::window::{SCAN_BYTES, Window};
 use crate::segment::writer::{Start, Writer};
 use crate::segment::{Tail, parse_file_name};
@@ -69,6 +72,8 @@ pub(super) struct Recovery {
     /// Where the last segment read ends; with its ROLL's CRC for the next one's header.
     pub(super) before: Option<(Tail, u32)>,
     pub(super) next: NextSegment,
+    /// The transactions open where it ends.
+    pub(super) open: OpenTransactions,
     pub(super) epochs: EpochRuns,
     pub(super) sealed: Vec<Segment>,
     pub(super) sealed_bytes: u64,
@@ -103,6 +108,7 @@ pub(super) fn open(
         hint,
         before: None,
         next: NextSegment::FIRST,
+        open: OpenTransactions::default(),
         epochs: EpochRuns::default(),
         sealed: Vec::new(),
         sealed_bytes: 0,
@@ -149,6 +155,7 @@ impl Recovery {
             base_offset: file.base_offset,
             base_index: file.base_index,
             before: self.before,
+            open: &self.open,
             hint: self.hint,
             index_interval_bytes: self.config.index_interval_bytes,
         }
@@ -174,8 +181,9 @@ impl Recovery {
             file.sync_data().map_err(OpenError::io("sync", path))?;
         }
         let size = file.size().map_err(OpenError::io("measure", path))?;
-        let scan =
-            scan(&*file, size, &self.expected(found)).map_err(OpenError::io("read", path))?;
+        let (scan, kept) = self
+            .read_last(found, &*file, size)
+            .map_err(OpenError::io("read", path))?;
         let end = self.judge_end(found, &*file, size, &scan)?;
         let Some(header) = scan.header else {
             return self.drop_headless(found);
@@ -209,9 +217,52 @@ impl Recovery {
             writer,
             path: path.as_path().into(),
             runs: scan.runs,
+            kept,
             rolled: None,
         });
         Ok(())
+    }
+
+    /// Reads the last file: from the end of the last part of its index that lies at or below the hint,
+    /// else from its beginning.
+    fn read_last(&self, found: &Found, file: &dyn DiskFile, size: u64) -> io::Result<(Scan, Kept)> {
+        let expected = self.expected(found);
+        if let Some(hint) = self.hint
+            && let Some(resumed) = self.kept_index(found, file, hint, size)?
+        {
+            let kept = resumed.kept;
+            if let Some(begun) = resume(file, size, &expected, resumed)? {
+                return Ok((scan_on(file, size, &expected, begun)?, kept));
+            }
+        }
+        Ok((scan(file, size, &expected)?, Kept::default()))
+    }
+
+    /// The index of the last file, as far as it was kept at or below the hint.
+    fn kept_index(
+        &self,
+        found: &Found,
+        file: &dyn DiskFile,
+        hint: Hint,
+        size: u64,
+    ) -> io::Result<Option<Resumed>> {
+        let mut header = Vec::new();
+        file.read_at(0, SEGMENT_HEADER_BYTES, &mut header)?;
+        let name = SegmentName {
+            base_offset: found.base_offset,
+            base_index: found.base_index,
+            header_crc: crc_field(&header),
+        };
+        let interval_bytes = self.config.index_interval_bytes;
+        let below_hint = |end: &PartEnd| end.tail.index <= hint.index && end.end <= size;
+        let (disk, path) = (&*self.disk, self.index_path(found));
+        Ok(index_file::resume(
+            disk,
+            &path,
+            &name,
+            interval_bytes,
+            below_hint,
+        ))
     }
 
     /// Decides whether what lies behind the last sound frame may be cut.
@@ -360,6 +411,7 @@ impl Recovery {
             unsynced_bytes: 0,
             active: self.active,
             next: self.next,
+            open_transactions: self.open,
             sealed: Arc::new(self.sealed),
             sealed_bytes: self.sealed_bytes,
             epochs: self.epochs,

@@ -4,14 +4,14 @@
 //! the log, is taken as it is (a start does not read terabytes). Otherwise it is read in full: what is
 //! sound gets a new index, what is not is refused.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::entry::NextSegment;
 use super::error::OpenError;
 use super::recovery::{Found, Recovery};
 use crate::fs::{DiskFile, OpenMode};
-use crate::index::SparseIndex;
-use crate::index::file::{self as index_file, Summary};
+use crate::index::file::{self as index_file, Kept, Pending, SegmentName, Summary};
 use crate::planted::{Mistake, planted};
 use crate::segment::cut::Cut;
 use crate::segment::format::{
@@ -30,13 +30,11 @@ impl Recovery {
             .open(path, OpenMode::Read)
             .map_err(OpenError::io("open", path))?;
         let size = file.size().map_err(OpenError::io("measure", path))?;
-        let index_path = self
-            .dir
-            .join(index_name(found.base_offset, found.base_index));
+        let index_path = self.index_path(found);
         if let Some(summary) = index_file::read_summary(&*self.disk, &index_path)
             && let Some(roll) = self.both_ends(found, &*file, size, &summary)?
         {
-            self.push_sealed(found, &summary, roll, OnceLock::new());
+            self.push_sealed(found, &summary, roll);
             return Ok(());
         }
         let scan =
@@ -70,7 +68,12 @@ impl Recovery {
         let mut bytes = Vec::new();
         file.read_at(0, SEGMENT_HEADER_BYTES, &mut bytes)
             .map_err(OpenError::io("read", path))?;
-        let named = summary.segment_bytes == size && crc_field(&bytes) == summary.header_crc;
+        let name = SegmentName {
+            base_offset: found.base_offset,
+            base_index: found.base_index,
+            header_crc: crc_field(&bytes),
+        };
+        let named = summary.segment_bytes == size && summary.name == name;
         if !named && !planted(Mistake::IndexTrusted) {
             return Ok(None);
         }
@@ -118,41 +121,44 @@ impl Recovery {
 
     /// Takes a sealed segment that was read in full, and writes its index anew.
     pub(super) fn push_scanned(&mut self, found: &Found, scan: Scan, roll: RollFrame) {
-        let summary = Summary {
-            segment_bytes: scan.end,
-            header_crc: scan.header_crc,
-            roll_position: roll.position,
-            tail: scan.tail,
-            max_timestamp: scan.index.max_timestamp(),
+        let index_path = self.index_path(found);
+        let index = Pending {
+            path: index_path,
+            name: SegmentName {
+                base_offset: found.base_offset,
+                base_index: found.base_index,
+                header_crc: scan.header_crc,
+            },
+            kept: Kept::default(),
+            builder: scan.index,
             runs: scan.runs,
+            end: scan.end,
+            tail: scan.tail,
+            roll_position: Some(roll.position),
         };
-        let index = scan.index.index().clone();
-        let index_path = self
-            .dir
-            .join(index_name(found.base_offset, found.base_index));
-        if let Err(error) = index_file::write(&*self.disk, &index_path, &summary, &index) {
-            tracing::warn!(path = %index_path.display(), %error, "index not written, will be rebuilt");
+        if let Err(error) = index.write(&*self.disk) {
+            tracing::warn!(path = %index.path.display(), %error, "index not written, will be rebuilt");
         }
-        self.push_sealed(found, &summary, roll, OnceLock::from(index));
+        let summary = index.summary().expect("it has a ROLL");
+        self.push_sealed(found, &summary, roll);
     }
 
-    fn push_sealed(
-        &mut self,
-        found: &Found,
-        summary: &Summary,
-        roll: RollFrame,
-        index: OnceLock<SparseIndex>,
-    ) {
+    /// Where the index of a segment lies.
+    pub(super) fn index_path(&self, found: &Found) -> PathBuf {
+        self.dir
+            .join(index_name(found.base_offset, found.base_index))
+    }
+
+    fn push_sealed(&mut self, found: &Found, summary: &Summary, roll: RollFrame) {
         let file = SealedFile {
             disk: Arc::clone(&self.disk),
             path: found.path.clone(),
-            index_path: self
-                .dir
-                .join(index_name(found.base_offset, found.base_index)),
+            index_path: self.index_path(found),
             index_interval_bytes: self.config.index_interval_bytes,
             file: OnceLock::new(),
-            index,
+            index: OnceLock::new(),
             cut: Cut::none(),
+            open_before: std::mem::replace(&mut self.open, summary.open.clone()),
         };
         let Summary {
             segment_bytes,
@@ -166,8 +172,13 @@ impl Recovery {
             end_offset: tail.offset,
             last_index: tail.index,
         };
-        self.sealed
-            .push(Segment::sealed(span, segment_bytes, max_timestamp, file));
+        self.sealed.push(Segment::sealed(
+            span,
+            segment_bytes,
+            max_timestamp,
+            summary.transactions,
+            file,
+        ));
         self.log_starts.push(tail);
         self.sealed_bytes += segment_bytes;
         summary.runs.iter().for_each(|run| self.epochs.push(*run));

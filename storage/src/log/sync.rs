@@ -13,8 +13,7 @@ use super::error::WriteError;
 use super::hint::{Hint, HintFile};
 use super::write::Active;
 use crate::fs::{Disk, DiskFile};
-use crate::index::SparseIndex;
-use crate::index::file::{self as index_file, Summary};
+use crate::index::file::{Kept, Pending};
 use crate::planted::{Mistake, planted};
 use crate::position::Offset;
 use crate::segment::reader::{SealedFile, Segment};
@@ -31,19 +30,13 @@ pub struct SyncPoint {
     pub(super) file: Arc<dyn DiskFile>,
     /// Set when a name in the directory is new.
     pub(super) names: bool,
-    /// Set when the point covers a ROLL.
-    pub(super) seal: Option<Seal>,
+    /// Set when the point covers a ROLL: the exact size of the file.
+    pub(super) trim: Option<u64>,
+    /// The part of the index that is written when all is durable.
+    pub(super) index: Option<Pending>,
     pub(super) hint: Arc<HintFile>,
     pub(super) tail: Tail,
     pub(super) bytes: u64,
-}
-
-/// The end of a segment: its exact size and its index file.
-#[derive(Debug)]
-pub(super) struct Seal {
-    pub(super) index_path: PathBuf,
-    pub(super) summary: Summary,
-    pub(super) index: SparseIndex,
 }
 
 /// The outcome of [`SyncPoint::run`], for [`Log::synced`].
@@ -54,30 +47,31 @@ pub struct SyncDone {
     pub(super) tail: Tail,
     pub(super) bytes: u64,
     pub(super) sealed: bool,
+    /// How much of the index lies in its file now.
+    pub(super) kept: Option<Kept>,
 }
 
 impl SyncPoint {
     /// Syncs and then raises the hint; blocks, so it runs on a worker thread.
     pub fn run(self) -> SyncDone {
         let result = self.sync();
-        if let (Ok(()), Some(seal)) = (&result, &self.seal)
-            && let Err(error) =
-                index_file::write(&*self.disk, &seal.index_path, &seal.summary, &seal.index)
-        {
-            tracing::warn!(path = %seal.index_path.display(), %error, "index not written, will be rebuilt");
-        }
+        let kept = match (&result, &self.index) {
+            (Ok(()), Some(index)) => keep_index(&*self.disk, index),
+            _ => None,
+        };
         SyncDone {
             result,
             tail: self.tail,
             bytes: self.bytes,
-            sealed: self.seal.is_some(),
+            sealed: self.trim.is_some(),
+            kept,
         }
     }
 
     fn sync(&self) -> Result<(), WriteError> {
-        if let Some(seal) = &self.seal {
+        if let Some(size) = self.trim {
             self.file
-                .set_size(seal.summary.segment_bytes)
+                .set_size(size)
                 .map_err(WriteError::new("trim", &self.path))?;
         }
         if planted(Mistake::HintBeforeData) {
@@ -97,12 +91,23 @@ impl SyncPoint {
     }
 
     fn sync_file(&self) -> io::Result<()> {
-        if self.seal.is_some() && planted(Mistake::SealedWithoutSync) {
+        if self.trim.is_some() && planted(Mistake::SealedWithoutSync) {
             return Ok(());
         }
         match self.file.sync_data() {
             Err(_) if planted(Mistake::RetryAfterFailedSync) => self.file.sync_data(),
             result => result,
+        }
+    }
+}
+
+/// Writes a part of an index; it is derived data, so nothing is closed if that fails.
+fn keep_index(disk: &dyn Disk, index: &Pending) -> Option<Kept> {
+    match index.write(disk) {
+        Ok(kept) => Some(kept),
+        Err(error) => {
+            tracing::warn!(path = %index.path.display(), %error, "index not written, will be rebuilt");
+            None
         }
     }
 }
@@ -115,25 +120,15 @@ impl Log {
             return None;
         }
         let active = self.active.as_ref()?;
-        let seal = active.rolled.map(|roll_position| Seal {
-            index_path: self.index_path(active),
-            summary: Summary {
-                segment_bytes: active.writer.position,
-                header_crc: active.writer.header_crc,
-                roll_position,
-                tail: self.written,
-                max_timestamp: active.writer.index.max_timestamp(),
-                runs: active.runs.clone(),
-            },
-            index: active.writer.index.index().clone(),
-        });
+        let index_path = self.index_path(active);
         let point = SyncPoint {
             disk: Arc::clone(&self.disk),
             dir: self.dir.clone(),
             path: active.writer.path.clone(),
             file: Arc::clone(&active.writer.file),
             names: std::mem::take(&mut self.names_unsynced),
-            seal,
+            trim: active.rolled.map(|_| active.writer.position),
+            index: active.due_index(index_path, self.written),
             hint: Arc::clone(&self.hint),
             tail: self.written,
             bytes: self.unsynced_bytes,
@@ -157,6 +152,9 @@ impl Log {
         }
         self.flushed = done.tail;
         self.unsynced_bytes -= done.bytes;
+        if let (Some(kept), Some(active)) = (done.kept, &mut self.active) {
+            active.kept = kept;
+        }
         if done.sealed
             && let Some(active) = self.active.take()
         {
@@ -180,6 +178,8 @@ impl Log {
             cut,
             ..
         } = active.writer;
+        let open_after = index.state().open.clone();
+        let open_before = std::mem::replace(&mut self.open_transactions, open_after);
         let sealed = SealedFile {
             disk: Arc::clone(&self.disk),
             path,
@@ -188,15 +188,16 @@ impl Log {
             file: OnceLock::from(file),
             index: OnceLock::from(index.index().clone()),
             cut,
+            open_before,
         };
-        let max_timestamp = index.max_timestamp();
+        let (max_timestamp, transactions) = (index.max_timestamp(), index.transactions());
         let span = Span {
             base_offset,
             base_index,
             end_offset: self.written.offset,
             last_index: self.written.index,
         };
-        let segment = Segment::sealed(span, position, max_timestamp, sealed);
+        let segment = Segment::sealed(span, position, max_timestamp, transactions, sealed);
         Arc::make_mut(&mut self.sealed).push(segment);
         self.sealed_bytes += position;
     }

@@ -6,6 +6,7 @@ mod entries;
 mod idle;
 mod model;
 mod times;
+mod transactions;
 mod truncate;
 
 use std::path::Path;

@@ -22,7 +22,8 @@ use super::error::{ReadError, WriteError};
 use super::hint::Hint;
 use super::write::Active;
 use crate::fs::OpenMode;
-use crate::index::file as index_file;
+use crate::index::OpenTransactions;
+use crate::index::file::{self as index_file, Kept};
 use crate::planted::{Mistake, planted};
 use crate::position::EntryIndex;
 use crate::segment::format::{SEGMENT_HEADER_BYTES, Seed, as_u64};
@@ -164,6 +165,7 @@ impl Log {
             base_offset: segment.base_offset,
             base_index: segment.base_index,
             before: None,
+            open: self.open_before(segment),
             hint: None,
             index_interval_bytes: self.config.index_interval_bytes,
         };
@@ -175,8 +177,15 @@ impl Log {
         }
     }
 
+    /// The transactions open where a segment begins.
+    fn open_before<'a>(&'a self, segment: &'a Segment) -> &'a OpenTransactions {
+        segment.open_before().unwrap_or(&self.open_transactions)
+    }
+
     /// Cuts the last segment's file and takes the new end as what is written and durable.
     fn settle_on(&mut self, plan: Plan, segments: &[&Segment]) -> Result<(), WriteError> {
+        let next = plan.kept - usize::from(plan.cut.is_some());
+        self.open_transactions = self.open_before(segments[next]).clone();
         let active = match plan.cut {
             None => None,
             Some(scan) => Some(self.cut_file(segments[plan.kept - 1], scan)?),
@@ -199,10 +208,11 @@ impl Log {
     /// Cuts a file, durably, and makes it the active one.
     fn cut_file(&mut self, segment: &Segment, scan: Scan) -> Result<Active, WriteError> {
         let path = segment.path();
+        self.remove_index(segment)?;
         let file = match self.active.take() {
+            // what is left of its index is compared with the log, the names need no sync
             Some(active) if &*active.path == path => active.writer.file,
             _ => {
-                self.remove_index(segment)?;
                 self.sync_names()?;
                 let opened = self.disk.open(path, OpenMode::Write);
                 opened.map_err(WriteError::new("open", path))?
@@ -227,6 +237,7 @@ impl Log {
             writer: Writer::open(path, file, start),
             path: path.into(),
             runs: scan.runs,
+            kept: Kept::default(),
             rolled: None,
         })
     }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 
 use super::epochs::EpochRuns;
 use super::error::ReadError;
+use crate::index::AbortedTransaction;
 use crate::position::{LeaderEpoch, Offset};
 use crate::record::{Batch, BatchHeader};
 use crate::segment::Tail;
@@ -130,6 +131,25 @@ impl LogView {
             }
         }
         Ok(gather.runs)
+    }
+
+    /// The aborted transactions that have records from `from` on and below `upto`, in the order of their
+    /// markers: what a reader of committed records must leave out of that range.
+    pub fn aborted_transactions(
+        &self,
+        from: Offset,
+        upto: Offset,
+    ) -> Result<Vec<AbortedTransaction>, ReadError> {
+        let mut found = Vec::new();
+        for segment in self.segments_from(from) {
+            if segment
+                .aborted_transactions(from, upto, &mut found)?
+                .is_break()
+            {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     /// The first record below `upto` whose timestamp is at least `timestamp_ms`, and its timestamp.

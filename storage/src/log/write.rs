@@ -1,13 +1,14 @@
 //! The write of one group: everything staged that may go out now, in one vectored write.
 
 use std::io::IoSlice;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entry::{NextSegment, Staged, StagedFrame};
 use super::epochs::{EpochRun, EpochRuns};
 use super::error::WriteError;
 use super::{GROUP_BYTES_MAX, Log};
+use crate::index::file::{Kept, Pending, SegmentName};
 use crate::index::{ControlPlace, IndexBuilder};
 use crate::planted::{Mistake, planted};
 use crate::position::{EntryIndex, Offset};
@@ -24,8 +25,42 @@ pub(super) struct Active {
     pub(super) writer: Writer,
     pub(super) path: Arc<Path>,
     pub(super) runs: Vec<EpochRun>,
+    /// How much of its index lies in its file.
+    pub(super) kept: Kept,
     /// Where its ROLL lies, once written: nothing follows until that is synced.
     pub(super) rolled: Option<u64>,
+}
+
+/// A part of the active segment's index is written each time the segment has grown by so much: what a
+/// start after a crash has to read again below the hint. Parts are appended, so a smaller value costs no
+/// more bytes, only more calls.
+const INDEX_PART_BYTES: u64 = 4 << 20;
+
+impl Active {
+    /// The part of the index that is to be written with the sync of everything up to `tail`: when the
+    /// segment ends, or has grown enough.
+    pub(super) fn due_index(&self, path: PathBuf, tail: Tail) -> Option<Pending> {
+        let grown_bytes = self.writer.position - self.kept.segment_bytes;
+        (self.rolled.is_some() || grown_bytes >= INDEX_PART_BYTES).then(|| self.index(path, tail))
+    }
+
+    /// What of the index does not lie in its file yet.
+    pub(super) fn index(&self, path: PathBuf, tail: Tail) -> Pending {
+        Pending {
+            path,
+            name: SegmentName {
+                base_offset: self.writer.base_offset,
+                base_index: self.writer.base_index,
+                header_crc: self.writer.header_crc,
+            },
+            kept: self.kept,
+            builder: self.writer.index.clone(),
+            runs: self.runs.clone(),
+            end: self.writer.position,
+            tail,
+            roll_position: self.rolled,
+        }
+    }
 }
 
 impl Log {
@@ -162,7 +197,10 @@ impl Log {
             created_ms: self.next.created_ms,
             position: 0,
             allocated: 0,
-            index: IndexBuilder::new(self.config.index_interval_bytes),
+            index: IndexBuilder::new(
+                self.config.index_interval_bytes,
+                self.open_transactions.clone(),
+            ),
         };
         let writer =
             Writer::create(&*self.disk, &path, start).map_err(WriteError::new("create", &path))?;
@@ -171,6 +209,7 @@ impl Log {
             writer,
             path: path.into(),
             runs: Vec::new(),
+            kept: Kept::default(),
             rolled: None,
         };
         note_control(&mut active, header, base_index, 0);
@@ -190,10 +229,11 @@ fn note_written(
     match &staged.frame {
         StagedFrame::Batch(batch) => {
             let header = batch.header();
+            let marker = batch.control_marker().map(|marker| marker.kind);
             active
                 .writer
                 .index
-                .batch(header, staged.after.index, position);
+                .batch(header, staged.after.index, position, marker);
         }
         StagedFrame::Roll {
             next: after_roll,

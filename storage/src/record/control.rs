@@ -7,6 +7,7 @@
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
+use super::batch::{Batch, HEADER_BYTES};
 use super::records::Record;
 
 /// Whether a transaction was kept.
@@ -25,6 +26,18 @@ pub struct ControlMarker {
     pub kind: MarkerKind,
     /// The epoch of the coordinator that decided; an older one is refused by the partition.
     pub coordinator_epoch: i32,
+}
+
+/// A marker's batch is a hundred bytes; anything much larger is not one.
+const MARKER_FRAME_BYTES_MAX: usize = HEADER_BYTES + 4096;
+
+/// How the marker in a whole control batch ends its transaction; `None` for kinds not known.
+pub(crate) fn marker_kind(frame: &[u8]) -> Option<MarkerKind> {
+    if frame.len() > MARKER_FRAME_BYTES_MAX {
+        return None;
+    }
+    let batch = Batch::check(Bytes::copy_from_slice(frame)).ok()?;
+    Some(batch.control_marker()?.kind)
 }
 
 impl ControlMarker {

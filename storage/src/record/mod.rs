@@ -23,5 +23,6 @@ pub(crate) use batch::CRC_COVERS_FROM;
 pub use batch::{Batch, BatchError, BatchHeader, HEADER_BYTES, batches};
 pub use builder::BatchBuilder;
 pub use compression::{Compression, CompressionError};
+pub(crate) use control::marker_kind;
 pub use control::{ControlMarker, MarkerKind};
 pub use records::Record;

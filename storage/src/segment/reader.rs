@@ -19,7 +19,10 @@ use super::window::{LOOK_UP_BYTES, SCAN_BYTES, Window};
 use super::writer::Writer;
 use crate::fs::{Disk, DiskFile, OpenMode};
 use crate::index::rebuild::{Walked, rebuild};
-use crate::index::{IndexEntry, SparseIndex, file as index_file};
+use crate::index::{
+    AbortedTransaction, IndexEntry, OpenTransactions, SparseIndex, TransactionSummary,
+    file as index_file,
+};
 use crate::log::ReadError;
 use crate::position::{EntryIndex, Offset};
 use crate::record::BatchHeader;
@@ -37,6 +40,7 @@ pub(crate) struct Segment {
     pub(crate) size_bytes: u64,
     /// The greatest timestamp in it, or [`crate::index::NO_TIMESTAMP`].
     pub(crate) max_timestamp: i64,
+    pub(crate) transactions: TransactionSummary,
     source: Source,
 }
 
@@ -61,6 +65,8 @@ pub(crate) struct SealedFile {
     pub(crate) file: OnceLock<Arc<dyn DiskFile>>,
     pub(crate) index: OnceLock<SparseIndex>,
     pub(crate) cut: Cut,
+    /// The transactions open where it begins.
+    pub(crate) open_before: OpenTransactions,
 }
 
 /// A range that a fetch collects over one or more segments.
@@ -92,7 +98,9 @@ impl Segment {
             index: writer.index.index().clone(),
             cut: writer.cut.clone(),
         };
-        Segment::new(span, writer.position, writer.index.max_timestamp(), source)
+        let transactions = writer.index.transactions();
+        let max_timestamp = writer.index.max_timestamp();
+        Segment::new(span, writer.position, max_timestamp, transactions, source)
     }
 
     /// A segment that never changes again.
@@ -100,13 +108,20 @@ impl Segment {
         span: Span,
         size_bytes: u64,
         max_timestamp: i64,
+        transactions: TransactionSummary,
         file: SealedFile,
     ) -> Segment {
         let source = Source::Sealed(Arc::new(file));
-        Segment::new(span, size_bytes, max_timestamp, source)
+        Segment::new(span, size_bytes, max_timestamp, transactions, source)
     }
 
-    fn new(span: Span, size_bytes: u64, max_timestamp: i64, source: Source) -> Segment {
+    fn new(
+        span: Span,
+        size_bytes: u64,
+        max_timestamp: i64,
+        transactions: TransactionSummary,
+        source: Source,
+    ) -> Segment {
         Segment {
             base_offset: span.base_offset,
             end_offset: span.end_offset,
@@ -114,6 +129,7 @@ impl Segment {
             last_index: span.last_index,
             size_bytes,
             max_timestamp,
+            transactions,
             source,
         }
     }
@@ -157,6 +173,14 @@ impl Segment {
             });
         }
         Ok(())
+    }
+
+    /// The transactions open where a sealed segment begins.
+    pub(crate) fn open_before(&self) -> Option<&OpenTransactions> {
+        match &self.source {
+            Source::Active { .. } => None,
+            Source::Sealed(sealed) => Some(&sealed.open_before),
+        }
     }
 
     /// The file, for errors.
@@ -205,6 +229,7 @@ impl Segment {
             path: &sealed.path,
             size_bytes: self.size_bytes,
             base_index: self.base_index,
+            open: &sealed.open_before,
         };
         rebuild(segment, sealed.index_interval_bytes)
     }
@@ -276,6 +301,31 @@ impl Segment {
                 ControlFlow::Continue(())
             }
         })
+    }
+
+    /// Adds the transactions aborted here that have records from `from` on and below `upto`; `Break` if
+    /// no later segment can abort one of those.
+    pub(crate) fn aborted_transactions(
+        &self,
+        from: Offset,
+        upto: Offset,
+        found: &mut Vec<AbortedTransaction>,
+    ) -> Result<ControlFlow<()>, ReadError> {
+        if self.transactions.any_aborted {
+            let aborted = self.index()?.aborted().iter();
+            let overlaps = |transaction: &&AbortedTransaction| {
+                transaction.last_offset >= from && transaction.first_offset < upto
+            };
+            found.extend(aborted.filter(overlaps));
+        }
+        let all_decided = self
+            .transactions
+            .earliest_open
+            .is_none_or(|first| first >= upto);
+        if self.end_offset >= upto && all_decided {
+            return Ok(ControlFlow::Break(()));
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The greatest timestamp of the batches that end below `upto`; `None` if there are none.

@@ -14,13 +14,14 @@ use super::format::{
 };
 use super::window::{SCAN_BYTES, Window};
 use crate::fs::DiskFile;
-use crate::index::{ControlPlace, IndexBuilder};
+use crate::index::file::Resumed;
+use crate::index::{ControlPlace, IndexBuilder, OpenTransactions};
 use crate::log::LogIdentity;
 use crate::log::epochs::EpochRun;
 use crate::log::hint::Hint;
 use crate::planted::{Mistake, planted};
 use crate::position::{EntryIndex, Offset};
-use crate::record::{BatchHeader, CRC_COVERS_FROM};
+use crate::record::{BatchHeader, CRC_COVERS_FROM, MarkerKind, marker_kind};
 
 /// What is known about a segment before it is read.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) base_index: EntryIndex,
     /// Where the segment before ended, and the CRC of its ROLL; `None` for the first segment.
     pub(crate) before: Option<(Tail, u32)>,
+    /// The transactions open where the segment begins.
+    pub(crate) open: &'a OpenTransactions,
     /// Where the log was last known durable; checked when the scan passes it.
     pub(crate) hint: Option<Hint>,
     pub(crate) index_interval_bytes: u64,
@@ -73,7 +76,8 @@ pub(crate) struct Scan {
 /// A frame whose own bytes are right.
 #[derive(Debug)]
 enum Sound {
-    Batch(BatchHeader),
+    /// With its marker, if it is a control batch.
+    Batch(BatchHeader, Option<MarkerKind>),
     Control(SoundControl),
 }
 
@@ -88,18 +92,18 @@ struct SoundControl {
 
 /// Checks the first `size` bytes of `file` frame by frame.
 pub(crate) fn scan(file: &dyn DiskFile, size: u64, expected: &Expected<'_>) -> io::Result<Scan> {
+    scan_on(file, size, expected, Scan::beginning(expected))
+}
+
+/// Goes on with a scan whose frames so far were sound.
+pub(crate) fn scan_on(
+    file: &dyn DiskFile,
+    size: u64,
+    expected: &Expected<'_>,
+    mut scan: Scan,
+) -> io::Result<Scan> {
     let mut window = Window::new(file, size, SCAN_BYTES);
     let seed = Seed::new(expected.identity, expected.base_index);
-    let mut scan = Scan {
-        header: None,
-        header_crc: 0,
-        tail: expected.before.map_or(Tail::EMPTY, |(tail, _)| tail),
-        end: 0,
-        index: IndexBuilder::new(expected.index_interval_bytes),
-        runs: Vec::new(),
-        roll: None,
-        stop: None,
-    };
     while scan.end < size && scan.stop.is_none() {
         let taken = frame_at(&mut window, scan.end, seed)?
             .and_then(|(sound, frame_bytes)| scan.take(sound, expected).map(|()| frame_bytes));
@@ -112,6 +116,57 @@ pub(crate) fn scan(file: &dyn DiskFile, size: u64, expected: &Expected<'_>) -> i
         }
     }
     Ok(scan)
+}
+
+/// The state of a scan at the end of a kept index, so that what lies before is not read again.
+///
+/// The index is believed only if the segment's header and the last frame that it covers are sound, and
+/// that frame ends the log where the index says: offset, ordinal and epoch of an entry determine
+/// everything before it.
+pub(crate) fn resume(
+    file: &dyn DiskFile,
+    size: u64,
+    expected: &Expected<'_>,
+    resumed: Resumed,
+) -> io::Result<Option<Scan>> {
+    let mut window = Window::new(file, size, SCAN_BYTES);
+    let seed = Seed::new(expected.identity, expected.base_index);
+    let Ok((Sound::Control(control), _)) = frame_at(&mut window, 0, seed)? else {
+        return Ok(None);
+    };
+    let Ok(header) = check_header(&control.frame, expected) else {
+        return Ok(None);
+    };
+    let last_frame = resumed.builder.state().last_frame;
+    let Ok((sound, frame_bytes)) = frame_at(&mut window, last_frame, seed)? else {
+        return Ok(None);
+    };
+    let tail = resumed.tail;
+    let ends = match &sound {
+        Sound::Batch(header, _) => (header.last_offset().plus(1), tail.index, header.epoch),
+        Sound::Control(SoundControl { frame, .. }) => (frame.offset, frame.index, frame.epoch),
+    };
+    let is_entry = last_frame > 0;
+    let fits = is_entry
+        && ends == (tail.offset, tail.index, tail.epoch)
+        && last_frame.checked_add(frame_bytes) == Some(resumed.end);
+    let at_roll = matches!(&sound, Sound::Control(control) if matches!(control.frame.control, Control::Roll { .. }));
+    let flushed_otherwise = expected
+        .hint
+        .is_some_and(|hint| hint.index == tail.index && hint != Hint::of(tail));
+    if !fits || at_roll || flushed_otherwise {
+        return Ok(None);
+    }
+    Ok(Some(Scan {
+        header: Some(header),
+        header_crc: control.crc,
+        tail,
+        end: resumed.end,
+        index: resumed.builder,
+        runs: resumed.runs,
+        roll: None,
+        stop: None,
+    }))
 }
 
 /// The planted search for magic bytes: where the next bytes that look like a frame begin.
@@ -146,7 +201,10 @@ fn frame_at(
         )));
     }
     let sound = match head {
-        Head::Batch(header) => check_batch(&header, frame).map(|()| Sound::Batch(header)),
+        Head::Batch(header) => check_batch(&header, frame).map(|()| {
+            let marker = header.is_control().then(|| marker_kind(frame)).flatten();
+            Sound::Batch(header, marker)
+        }),
         Head::Control { size_bytes, .. } => match read_control(frame, seed) {
             Ok(control) => Ok(Sound::Control(SoundControl {
                 frame: control,
@@ -189,6 +247,20 @@ impl From<ControlError> for Unsound {
 }
 
 impl Scan {
+    /// Nothing read yet.
+    fn beginning(expected: &Expected<'_>) -> Scan {
+        Scan {
+            header: None,
+            header_crc: 0,
+            tail: expected.before.map_or(Tail::EMPTY, |(tail, _)| tail),
+            end: 0,
+            index: IndexBuilder::new(expected.index_interval_bytes, expected.open.clone()),
+            runs: Vec::new(),
+            roll: None,
+            stop: None,
+        }
+    }
+
     /// Takes a frame if it continues the log.
     fn take(&mut self, sound: Sound, expected: &Expected<'_>) -> Result<(), Unsound> {
         if self.roll.is_some() {
@@ -199,12 +271,12 @@ impl Scan {
             Sound::Control(control) if self.header.is_none() => {
                 return self.take_header(&control, expected);
             }
-            Sound::Batch(_) if self.header.is_none() => {
+            Sound::Batch(..) if self.header.is_none() => {
                 return Err(Unsound::invalid(
                     "file does not begin with a segment header",
                 ));
             }
-            Sound::Batch(header) => {
+            Sound::Batch(header, marker) => {
                 if header.base_offset != self.tail.offset {
                     return Err(Unsound::Invalid(format!(
                         "batch at offset {} where {} is next",
@@ -219,7 +291,7 @@ impl Scan {
                 }
                 self.tail.offset = header.last_offset().plus(1);
                 self.tail.index = self.tail.index.next();
-                self.index.batch(&header, self.tail.index, self.end);
+                self.index.batch(&header, self.tail.index, self.end, marker);
             }
             Sound::Control(control) => self.take_control(&control)?,
         }
@@ -373,7 +445,7 @@ pub(crate) fn last_continuing(
         } else {
             header_bytes
         },
-        index: IndexBuilder::new(u64::MAX),
+        index: IndexBuilder::new(u64::MAX, OpenTransactions::default()),
         runs: Vec::new(),
         roll: broken.roll,
         stop: None,
