@@ -149,11 +149,12 @@ impl Segment {
             index_interval_bytes: sealed.index_interval_bytes,
             file: OnceLock::new(),
             index: OnceLock::new(),
+            open_before: sealed.open_before.clone(),
             cut: sealed.cut.clone(),
         };
         Some(Segment {
             source: Source::Sealed(Arc::new(at_rest)),
-            ..*self
+            ..self.clone()
         })
     }
 
