@@ -15,6 +15,7 @@
 //!
 //! [`planted`] are mistakes made on purpose, compiled in for the proofs only.
 
+pub mod compaction;
 pub mod data_dir;
 pub mod fs;
 mod index;

@@ -78,6 +78,12 @@ mistakes! {
     InstallWithoutMarker,
     /// Compaction drops tombstones before their time.
     TombstoneDroppedEarly,
+    /// Compaction drops the last batch of a producer, and with it the sequence number.
+    ProducerStateDropped,
+    /// Compaction goes past the last stable offset.
+    CompactedPastLastStable,
+    /// A tombstone's delete horizon is the moment of the cleaning that sets it.
+    HorizonAtOnce,
     /// Compaction drops the marker of a transaction whose records it keeps.
     MarkerDropped,
     /// The vote journal writes one copy of each round.

@@ -16,6 +16,7 @@ use super::epochs::EpochRun;
 use super::{Log, LogView, ReadError};
 use crate::position::{EntryIndex, Offset};
 use crate::segment::Tail;
+use crate::segment::reader::Segment;
 
 /// The marks as readers see them, and the log starts to come.
 #[derive(Debug)]
@@ -130,6 +131,11 @@ impl Log {
         let Some(first) = view.sealed.first().or(view.active.as_ref()) else {
             return Ok(());
         };
+        if let Some(compacted) = view.sealed.iter().rev().find_map(Segment::compacted) {
+            // what was compacted was committed, log starts included, and entries are missing from it
+            self.first_index = compacted.end.index.next();
+            self.marks.begin(compacted.end.log_start);
+        }
         if first.base_index > EntryIndex(1) {
             let (header, before) = first.header(&self.identity)?;
             self.epochs.begin(EpochRun {
@@ -137,7 +143,7 @@ impl Log {
                 start: before.offset,
                 index: before.index,
             });
-            self.first_index = first.base_index;
+            self.first_index = self.first_index.max(first.base_index);
             self.marks.begin(header.log_start.max(before.offset));
         }
         Ok(())

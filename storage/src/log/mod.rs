@@ -18,6 +18,7 @@
 //! `write`, the sync round in `sync`, what commits change in `marks`, the two ends that can go away in
 //! `truncate` (never committed) and `remove` (below the log start).
 
+mod cleaning;
 mod config;
 mod entries;
 mod entry;
@@ -58,6 +59,7 @@ use crate::record::BatchHeader;
 use crate::segment::format::{Control, Seed, as_u64};
 use crate::segment::reader::Segment;
 use crate::segment::{Span, Tail};
+use cleaning::FirstDirty;
 use entry::{NextSegment, Queue, Staged};
 use epochs::EpochRuns;
 use hint::HintFile;
@@ -101,6 +103,9 @@ pub struct Log {
     idle_at: EntryIndex,
     /// Held by whoever reads whole segment files; while it is shared none is removed.
     pins: Arc<()>,
+    /// Whether a cleaning job is out.
+    cleaning: bool,
+    first_dirty: Option<FirstDirty>,
     /// Whether a file was made whose name is not synced.
     names_unsynced: bool,
     sync_outstanding: bool,

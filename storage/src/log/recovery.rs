@@ -32,6 +32,7 @@ use super::marks::Marks;
 use super::view::LogView;
 use super::write::Active;
 use super::{GROUP_BYTES_MAX, Log};
+use crate::compaction::open::{CompactedFile, Resolved, resolve};
 use crate::fs::{Disk, DiskFile, OpenMode};
 use crate::index::OpenTransactions;
 use crate::index::file::{self as index_file, Kept, PartEnd, Resumed, SegmentName};
@@ -42,7 +43,7 @@ use crate::segment::reader::Segment;
 use crate::segment::scan::{Expected, Scan, Unsound, last_continuing, resume, scan, scan_on};
 use crate::segment::window::{SCAN_BYTES, Window};
 use crate::segment::writer::{Start, Writer};
-use crate::segment::{Tail, parse_file_name};
+use crate::segment::{Tail, parse_generation};
 
 /// A segment file found in the directory.
 #[derive(Debug)]
@@ -50,6 +51,7 @@ pub(super) struct Found {
     pub(super) path: PathBuf,
     pub(super) base_offset: Offset,
     pub(super) base_index: EntryIndex,
+    pub(super) compacted: Option<CompactedFile>,
 }
 
 /// What lies behind the last sound frame of the last file.
@@ -91,7 +93,7 @@ pub(super) fn open(
 ) -> Result<Log, OpenError> {
     disk.create_dir_all(dir)
         .map_err(OpenError::io("create", dir))?;
-    let found = segment_files(&*disk, dir)?;
+    let (found, leftovers) = segment_files(&*disk, dir, &identity)?;
     let opened = HintFile::open(&*disk, dir, &identity);
     let (hint_file, hint) = opened.map_err(OpenError::io("open the flushed hint in", dir))?;
     disk.sync_dir(dir).map_err(OpenError::io("sync", dir))?;
@@ -115,19 +117,34 @@ pub(super) fn open(
         active: None,
         log_starts: Vec::new(),
     };
-    if let Some((last, before)) = found.split_last() {
-        for file in before {
+    for (at, file) in found.iter().enumerate() {
+        if let Some(compacted) = &file.compacted {
+            recovery.compacted_segment(compacted)?;
+        } else if at + 1 < found.len() {
             recovery.sealed_segment(file)?;
+        } else {
+            recovery.last_segment(file)?;
         }
-        recovery.last_segment(last)?;
     }
-    recovery.finish(found.first())
+    let log = recovery.finish(found.first())?;
+    log.remove_leftovers(&leftovers)?;
+    Ok(log)
 }
 
-/// The segment files in order; a log file with a name we did not give is refused.
-fn segment_files(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, OpenError> {
+/// The segment files in order, and those that do not count (`compaction/open`); a log file with a name
+/// we did not give is refused.
+fn segment_files(
+    disk: &dyn Disk,
+    dir: &Path,
+    identity: &LogIdentity,
+) -> Result<(Vec<Found>, Vec<PathBuf>), OpenError> {
     let mut found = Vec::new();
-    for name in disk.list(dir).map_err(OpenError::io("list", dir))? {
+    let names = disk.list(dir).map_err(OpenError::io("list", dir))?;
+    let Resolved {
+        compacted,
+        leftovers,
+    } = resolve(disk, dir, &names, identity)?;
+    for name in names {
         if Path::new(&name)
             .extension()
             .is_none_or(|extension| extension != "log")
@@ -135,17 +152,22 @@ fn segment_files(disk: &dyn Disk, dir: &Path) -> Result<Vec<Found>, OpenError> {
             continue;
         }
         let path = dir.join(&name);
-        let Some((base_offset, base_index)) = parse_file_name(&name) else {
+        let Some((base_offset, base_index, _)) = parse_generation(&name) else {
             return Err(OpenError::corrupt(&path, 0, "not the name of a segment"));
         };
+        if leftovers.contains(&path) {
+            continue;
+        }
+        let compacted = compacted.iter().find(|file| file.path == path);
         found.push(Found {
             path,
             base_offset,
             base_index,
+            compacted: compacted.cloned(),
         });
     }
     found.sort_by_key(|file| (file.base_index, file.base_offset));
-    Ok(found)
+    Ok((found, leftovers))
 }
 
 impl Recovery {
@@ -420,6 +442,8 @@ impl Recovery {
             membership_before: None,
             idle_at: EntryIndex(0),
             pins: Arc::default(),
+            cleaning: false,
+            first_dirty: None,
             names_unsynced: false,
             sync_outstanding: false,
             closed: None,

@@ -12,7 +12,6 @@ use super::epochs::EpochRun;
 use super::error::WriteError;
 use crate::index::file as index_file;
 use crate::planted::{Mistake, planted};
-use crate::segment::index_name;
 use crate::segment::reader::Segment;
 
 /// Keeps all segment files of a log in their place while it lives.
@@ -87,11 +86,10 @@ impl Log {
         }
         self.sealed_bytes -= oldest.size_bytes;
         self.publish();
-        let index_path = self
-            .dir
-            .join(index_name(oldest.base_offset, oldest.base_index));
-        index_file::remove(&*self.disk, &index_path)
-            .map_err(WriteError::new("remove", &index_path))?;
+        if let Some(index_path) = oldest.index_path() {
+            index_file::remove(&*self.disk, index_path)
+                .map_err(WriteError::new("remove", index_path))?;
+        }
         self.disk
             .remove(path)
             .map_err(WriteError::new("remove", path))?;

@@ -159,6 +159,7 @@ impl Recovery {
             index: OnceLock::new(),
             cut: Cut::none(),
             open_before: std::mem::replace(&mut self.open, summary.open.clone()),
+            compacted: None,
         };
         let Summary {
             segment_bytes,

@@ -189,6 +189,7 @@ impl Log {
             index: OnceLock::from(index.index().clone()),
             cut,
             open_before,
+            compacted: None,
         };
         let (max_timestamp, transactions) = (index.max_timestamp(), index.transactions());
         let span = Span {

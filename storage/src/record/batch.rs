@@ -4,7 +4,8 @@
 //! shares its records. Invariants after [`Batch::check`]: the length field is the size; magic is 2; the
 //! CRC-32C is right; `record_count = last_offset_delta + 1 >= 1`; and where the records are not
 //! compressed they are exactly that many, well formed, with offset deltas 0, 1, 2 … Compressed records
-//! are not looked at until [`Batch::records`].
+//! are not looked at until [`Batch::records`]. [`Batch::check_stored`] allows what compaction leaves:
+//! fewer records than offsets, down to none, their deltas rising.
 
 use bytes::{Buf, Bytes, BytesMut};
 use thiserror::Error;
@@ -20,6 +21,8 @@ pub const HEADER_BYTES: usize = 61;
 pub(crate) const PREFIX_BYTES: usize = 12;
 /// Where the part that the CRC covers begins.
 pub(crate) const CRC_COVERS_FROM: usize = 21;
+/// Where the base timestamp lies, or the delete horizon.
+pub(crate) const BASE_TIME_AT: usize = 27;
 pub(crate) const MAGIC_AT: usize = 16;
 pub(crate) const MAGIC: u8 = 2;
 
@@ -27,7 +30,7 @@ const COMPRESSION_BITS: i16 = 0b0000_0111;
 const LOG_APPEND_TIME_BIT: i16 = 0b0000_1000;
 const TRANSACTIONAL_BIT: i16 = 0b0001_0000;
 const CONTROL_BIT: i16 = 0b0010_0000;
-const DELETE_HORIZON_BIT: i16 = 0b0100_0000;
+pub(crate) const DELETE_HORIZON_BIT: i16 = 0b0100_0000;
 
 /// Why bytes are not a record batch, or its records not readable.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -170,7 +173,21 @@ impl BatchHeader {
         Compression::from_bits(self.attributes & COMPRESSION_BITS)
     }
 
-    /// Whether counts and deltas agree with each other.
+    /// Whether counts and deltas can be those of a stored batch: compaction leaves gaps, and of some
+    /// batches nothing but the header.
+    pub(crate) fn check_stored_counts(&self) -> Result<(), BatchError> {
+        let fits = i64::from(self.record_count) <= i64::from(self.last_offset_delta) + 1;
+        if self.record_count >= 0 && self.last_offset_delta >= 0 && fits {
+            return Ok(());
+        }
+        Err(BatchError::Count {
+            record_count: self.record_count,
+            last_offset_delta: self.last_offset_delta,
+            reason: "more records than offsets",
+        })
+    }
+
+    /// Whether counts and deltas agree with each other, as those of every batch that is appended.
     pub(crate) fn check_counts(&self) -> Result<(), BatchError> {
         let wrong = |reason| BatchError::Count {
             record_count: self.record_count,
@@ -201,6 +218,18 @@ impl Batch {
     /// As Kafka does, an uncompressed batch whose header states a maximum timestamp below that of a
     /// record has the header corrected, so that look-ups by time stay exact.
     pub fn check(bytes: Bytes) -> Result<Batch, BatchError> {
+        Batch::check_with(bytes, BatchHeader::check_counts)
+    }
+
+    /// Checks a batch that comes from a log, where compaction may have taken records out of it.
+    pub fn check_stored(bytes: Bytes) -> Result<Batch, BatchError> {
+        Batch::check_with(bytes, BatchHeader::check_stored_counts)
+    }
+
+    fn check_with(
+        bytes: Bytes,
+        check_counts: impl FnOnce(&BatchHeader) -> Result<(), BatchError>,
+    ) -> Result<Batch, BatchError> {
         let fields = frame_header(&bytes)?;
         if fields.size_bytes() != bytes.len() {
             return Err(size_error(fields.size_bytes(), bytes.len()));
@@ -212,7 +241,7 @@ impl Batch {
                 found,
             });
         }
-        fields.check_counts()?;
+        check_counts(&fields)?;
         let mut head = [0; HEADER_BYTES];
         head.copy_from_slice(&bytes[..HEADER_BYTES]);
         let mut records = bytes;
@@ -351,7 +380,8 @@ impl std::fmt::Debug for Batch {
     }
 }
 
-/// Walks a range of whole batches, as [`crate::log::LogView::read`] returns it; each is checked.
+/// Walks a range of whole batches, as [`crate::log::LogView::read`] returns it; each is checked
+/// ([`Batch::check_stored`]).
 ///
 /// The walk ends at the first error: what follows a batch that does not parse has no known place.
 pub fn batches(bytes: Bytes) -> impl Iterator<Item = Result<Batch, BatchError>> {
@@ -372,7 +402,7 @@ pub fn batches(bytes: Bytes) -> impl Iterator<Item = Result<Batch, BatchError>> 
                 return Some(Err(error));
             }
         };
-        let checked = Batch::check(rest.split_to(size));
+        let checked = Batch::check_stored(rest.split_to(size));
         if checked.is_err() {
             rest.clear();
         }

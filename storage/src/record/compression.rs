@@ -84,7 +84,7 @@ impl Compression {
     }
 
     /// Decompresses `input` to at most `max_bytes`; without a codec the slice itself, never too large.
-    pub(super) fn decompress(
+    pub(crate) fn decompress(
         self,
         input: &Bytes,
         max_bytes: usize,
@@ -134,7 +134,7 @@ impl Compression {
     }
 
     /// Compresses `plain`; in memory no codec has a reason to fail.
-    pub(super) fn compress(self, plain: Vec<u8>) -> Result<Bytes, CompressionError> {
+    pub(crate) fn compress(self, plain: Vec<u8>) -> Result<Bytes, CompressionError> {
         let packed = match self {
             Compression::None => Ok(plain),
             Compression::Gzip => gzip(&plain),

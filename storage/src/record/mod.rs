@@ -19,10 +19,12 @@ mod records;
 mod tests;
 mod varint;
 
-pub(crate) use batch::CRC_COVERS_FROM;
+pub(crate) use batch::{BASE_TIME_AT, CRC_COVERS_FROM, DELETE_HORIZON_BIT, PREFIX_BYTES};
 pub use batch::{Batch, BatchError, BatchHeader, HEADER_BYTES, batches};
 pub use builder::BatchBuilder;
 pub use compression::{Compression, CompressionError};
 pub(crate) use control::marker_kind;
 pub use control::{ControlMarker, MarkerKind};
 pub use records::Record;
+pub(crate) use records::{RawRecord, each_raw};
+pub(crate) use varint::{len as varint_len, write as write_varint};

@@ -53,17 +53,40 @@ fn take<'a>(input: &mut &'a [u8], ordinal: i32) -> Result<&'a [u8], BatchError> 
     Ok(record)
 }
 
-/// Reads timestamp and offset delta, and checks the latter.
-fn take_deltas(record: &mut &[u8], ordinal: i32) -> Result<i64, BatchError> {
+/// Reads timestamp and offset delta; the latter rises and stays within the batch.
+///
+/// In a batch as a producer made it that leaves only 0, 1, 2 … ([`BatchHeader::check_counts`]);
+/// compaction leaves gaps.
+fn take_deltas(
+    record: &mut &[u8],
+    ordinal: i32,
+    room: &mut OffsetRoom,
+) -> Result<(i64, i32), BatchError> {
     *record = record
         .get(1..)
         .ok_or_else(|| malformed(ordinal, "record is empty"))?;
     let time = varint::read_i64(record).ok_or_else(|| malformed(ordinal, "timestamp is cut"))?;
     let offset = varint::read_i32(record).ok_or_else(|| malformed(ordinal, "offset is cut"))?;
-    if offset != ordinal {
+    if offset < room.next || offset > room.last {
         return Err(malformed(ordinal, "offset delta is not the record's place"));
     }
-    Ok(time)
+    room.next = offset.saturating_add(1);
+    Ok((time, offset))
+}
+
+/// The offset deltas that are left for the records to come.
+struct OffsetRoom {
+    next: i32,
+    last: i32,
+}
+
+impl OffsetRoom {
+    fn of(header: &BatchHeader) -> OffsetRoom {
+        OffsetRoom {
+            next: 0,
+            last: header.last_offset_delta,
+        }
+    }
 }
 
 /// Takes a nullable byte string.
@@ -104,9 +127,10 @@ fn take_header<'a>(
 pub(super) fn walk(plain: &[u8], header: &BatchHeader) -> Result<i64, BatchError> {
     let mut input = plain;
     let mut delta_max = i64::MIN;
+    let mut room = OffsetRoom::of(header);
     for ordinal in 0..header.record_count {
         let record = &mut take(&mut input, ordinal)?;
-        delta_max = delta_max.max(take_deltas(record, ordinal)?);
+        delta_max = delta_max.max(take_deltas(record, ordinal, &mut room)?.0);
         take_field(record, ordinal)?;
         take_field(record, ordinal)?;
         for _ in 0..take_header_count(record, ordinal)? {
@@ -128,9 +152,10 @@ pub(super) fn decode(plain: &Bytes, header: &BatchHeader) -> Result<Vec<Record>,
     }
     let mut records = Vec::with_capacity(count);
     let mut input: &[u8] = plain;
+    let mut room = OffsetRoom::of(header);
     for ordinal in 0..header.record_count {
         let record = &mut take(&mut input, ordinal)?;
-        let time = take_deltas(record, ordinal)?;
+        let (time, offset_delta) = take_deltas(record, ordinal, &mut room)?;
         let key = take_field(record, ordinal)?.map(|field| plain.slice_ref(field));
         let value = take_field(record, ordinal)?.map(|field| plain.slice_ref(field));
         let header_count = take_header_count(record, ordinal)?;
@@ -147,7 +172,7 @@ pub(super) fn decode(plain: &Bytes, header: &BatchHeader) -> Result<Vec<Record>,
         } else {
             header.base_timestamp.saturating_add(time)
         };
-        let offset = header.base_offset.plus(i64::from(ordinal));
+        let offset = header.base_offset.plus(i64::from(offset_delta));
         records.push(Record {
             offset,
             timestamp,
@@ -158,6 +183,50 @@ pub(super) fn decode(plain: &Bytes, header: &BatchHeader) -> Result<Vec<Record>,
     }
     end_of_records(input, header)?;
     Ok(records)
+}
+
+/// One record as it lies in a batch, for whoever keeps some and drops others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RawRecord<'a> {
+    /// The record with its length, as it lies there.
+    pub(crate) bytes: &'a [u8],
+    pub(crate) offset_delta: i32,
+    pub(crate) time_delta: i64,
+    pub(crate) key: Option<&'a [u8]>,
+    pub(crate) has_value: bool,
+    /// The attributes byte, which comes first after the length.
+    pub(crate) attributes: u8,
+    /// What follows the offset delta: key, value and headers, unchanged by a move in time.
+    pub(crate) rest: &'a [u8],
+}
+
+/// Gives every record of a batch; `plain` is the decompressed body. Headers are not looked into.
+pub(crate) fn each_raw<'a>(
+    plain: &'a [u8],
+    header: &BatchHeader,
+    each: &mut dyn FnMut(RawRecord<'a>),
+) -> Result<(), BatchError> {
+    let mut input = plain;
+    let mut room = OffsetRoom::of(header);
+    for ordinal in 0..header.record_count {
+        let before = input;
+        let record = &mut take(&mut input, ordinal)?;
+        let attributes = record.first().copied().unwrap_or(0);
+        let (time_delta, offset_delta) = take_deltas(record, ordinal, &mut room)?;
+        let rest = *record;
+        let key = take_field(record, ordinal)?;
+        let has_value = take_field(record, ordinal)?.is_some();
+        each(RawRecord {
+            bytes: &before[..before.len() - input.len()],
+            offset_delta,
+            time_delta,
+            key,
+            has_value,
+            attributes,
+            rest,
+        });
+    }
+    end_of_records(input, header)
 }
 
 fn end_of_records(input: &[u8], header: &BatchHeader) -> Result<(), BatchError> {

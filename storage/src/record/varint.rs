@@ -52,7 +52,7 @@ fn read_unsigned(input: &mut &[u8], bits: u32) -> Option<u64> {
 }
 
 /// Appends `value` as a zigzag varint; an `i32` field has the same bytes as its `i64` widening.
-pub(super) fn write(value: i64, out: &mut Vec<u8>) {
+pub(crate) fn write(value: i64, out: &mut Vec<u8>) {
     let mut raw = ((value << 1) ^ (value >> 63)).cast_unsigned();
     while raw >= 0x80 {
         let [low, ..] = raw.to_le_bytes();
@@ -64,7 +64,7 @@ pub(super) fn write(value: i64, out: &mut Vec<u8>) {
 }
 
 /// The number of bytes [`write`] appends for `value`.
-pub(super) fn len(value: i64) -> usize {
+pub(crate) fn len(value: i64) -> usize {
     let raw = ((value << 1) ^ (value >> 63)).cast_unsigned();
     let bits = usize::try_from(u64::BITS - raw.leading_zeros()).unwrap_or(64);
     bits.div_ceil(7).max(1)

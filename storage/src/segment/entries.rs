@@ -54,6 +54,9 @@ impl Segment {
         &self,
         identity: &LogIdentity,
     ) -> Result<(SegmentHeader, Tail), ReadError> {
+        if let Some(compacted) = self.compacted() {
+            return Ok(compacted.as_written());
+        }
         let bytes = self.range(0, SEGMENT_HEADER_BYTES)?;
         let seed = Seed::new(identity, self.base_index);
         let frame = read_control(&bytes, seed);
@@ -80,7 +83,7 @@ impl Segment {
             last_index: self.last_index,
             size_bytes: self.size_bytes,
             max_timestamp: (self.max_timestamp != NO_TIMESTAMP).then_some(self.max_timestamp),
-            compacted: false,
+            compacted: self.compacted().is_some(),
             path: self.path().to_path_buf(),
         }
     }
@@ -174,6 +177,10 @@ impl Segment {
         upto: EntryIndex,
         seed: Seed,
     ) -> Result<Option<(EntryIndex, Bytes)>, ReadError> {
+        if let Some(compacted) = self.compacted() {
+            let set = compacted.membership.as_ref();
+            return Ok(set.filter(|(index, _)| *index <= upto).cloned());
+        }
         let controls = self.index()?.controls();
         let is_it =
             |place: &&ControlPlace| place.kind == ControlKind::Membership && place.index <= upto;

@@ -11,7 +11,8 @@
 //!       3 membership      opaque                a voter set, for the consensus layer
 //!       4 ROLL            at ms i64             ends the segment
 //!       5 log start       offset i64            records below it are gone
-//!       6, 7, 8           reserved: producer snapshot, producer expiry, compacted segment header
+//!       6, 7              reserved: producer snapshot, producer expiry
+//!       8 compacted header   see `compaction/header`
 //! ```
 //!
 //! Integers are big-endian. The first 17 bytes have a batch's layout (the length counts what follows
@@ -53,6 +54,8 @@ const NO_OP: u8 = 2;
 const MEMBERSHIP: u8 = 3;
 const ROLL: u8 = 4;
 const LOG_START: u8 = 5;
+/// Laid out by `compaction/header`.
+pub(crate) const COMPACTED_HEADER: u8 = 8;
 
 /// What sort of control frame it is: its `kind` byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,8 @@ pub(crate) enum ControlKind {
     Membership,
     Roll,
     LogStart,
+    /// Begins a compacted segment (`compaction/header`).
+    CompactedHeader,
 }
 
 impl ControlKind {
@@ -73,6 +78,7 @@ impl ControlKind {
             ControlKind::Membership => MEMBERSHIP,
             ControlKind::Roll => ROLL,
             ControlKind::LogStart => LOG_START,
+            ControlKind::CompactedHeader => COMPACTED_HEADER,
         }
     }
 
@@ -84,6 +90,7 @@ impl ControlKind {
             MEMBERSHIP => Some(ControlKind::Membership),
             ROLL => Some(ControlKind::Roll),
             LOG_START => Some(ControlKind::LogStart),
+            COMPACTED_HEADER => Some(ControlKind::CompactedHeader),
             _ => None,
         }
     }

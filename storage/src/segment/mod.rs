@@ -4,6 +4,9 @@
 //! {base_offset:020}-{base_index}.log
 //! | segment header | frame | frame | … | ROLL |            (sealed: never changes again)
 //! | segment header | frame | frame | zeros, preallocated   (active: the last file)
+//!
+//! {base_offset:020}-{base_index}.{generation}.log         several sealed ones after compaction
+//! | compacted header | batch | batch | …
 //! ```
 //!
 //! A frame is an unmodified Kafka batch, so any range of batches goes out as it lies, or a control frame
@@ -75,6 +78,47 @@ pub(crate) fn parse_file_name(name: &str) -> Option<(Offset, EntryIndex)> {
     (file_name(base.0, base.1) == name).then_some(base)
 }
 
+/// The end of the name of a file that compaction has not finished.
+pub(crate) const CLEANED_SUFFIX: &str = ".cleaned";
+
+/// The name of the file into which segments were compacted, the first of which begins with this offset
+/// and entry.
+pub(crate) fn compacted_name(
+    base_offset: Offset,
+    base_index: EntryIndex,
+    generation: u32,
+) -> String {
+    format!("{base_offset:020}-{base_index}.{generation}.log")
+}
+
+/// Its name until it is finished.
+pub(crate) fn cleaned_name(base_offset: Offset, base_index: EntryIndex, generation: u32) -> String {
+    format!("{base_offset:020}-{base_index}.{generation}{CLEANED_SUFFIX}")
+}
+
+/// The name of the index beside it.
+pub(crate) fn compacted_index_name(
+    base_offset: Offset,
+    base_index: EntryIndex,
+    generation: u32,
+) -> String {
+    format!("{base_offset:020}-{base_index}.{generation}.index")
+}
+
+/// Reads the name of a segment file back, compacted or not (then its generation is 0).
+pub(crate) fn parse_generation(name: &str) -> Option<(Offset, EntryIndex, u32)> {
+    if let Some((offset, index)) = parse_file_name(name) {
+        return Some((offset, index, 0));
+    }
+    let (base, generation) = name.strip_suffix(".log")?.rsplit_once('.')?;
+    let (offset, index) = parse_file_name(&format!("{base}.log"))?;
+    let generation = generation
+        .parse()
+        .ok()
+        .filter(|generation| *generation > 0)?;
+    (compacted_name(offset, index, generation) == name).then_some((offset, index, generation))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +135,26 @@ mod tests {
             "-1-2.log",
         ] {
             assert_eq!(parse_file_name(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn generation_is_read_from_a_name() {
+        let name = compacted_name(Offset(1234), EntryIndex(56), 7);
+        assert_eq!(name, "00000000000000001234-56.7.log");
+        let base = (Offset(1234), EntryIndex(56));
+        assert_eq!(parse_generation(&name), Some((base.0, base.1, 7)));
+        assert_eq!(
+            parse_generation(&file_name(base.0, base.1)),
+            Some((base.0, base.1, 0))
+        );
+        for other in [
+            "00000000000000001234-56.0.log",
+            "00000000000000001234-56.07.log",
+            "00000000000000001234-56.7.cleaned",
+            "00000000000000001234-56.7.7.log",
+        ] {
+            assert_eq!(parse_generation(other), None, "{other}");
         }
     }
 }

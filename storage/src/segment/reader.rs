@@ -17,6 +17,7 @@ use super::cut::Cut;
 use super::format::{Head, PREFIX_BYTES, as_u64, read_head};
 use super::window::{LOOK_UP_BYTES, SCAN_BYTES, Window};
 use super::writer::Writer;
+use crate::compaction::header::CompactedHeader;
 use crate::fs::{Disk, DiskFile, OpenMode};
 use crate::index::rebuild::{Walked, rebuild};
 use crate::index::{
@@ -67,6 +68,8 @@ pub(crate) struct SealedFile {
     pub(crate) cut: Cut,
     /// The transactions open where it begins.
     pub(crate) open_before: OpenTransactions,
+    /// What its header says, if compaction wrote it.
+    pub(crate) compacted: Option<Arc<CompactedHeader>>,
 }
 
 /// A range that a fetch collects over one or more segments.
@@ -149,12 +152,13 @@ impl Segment {
             index_interval_bytes: sealed.index_interval_bytes,
             file: OnceLock::new(),
             index: OnceLock::new(),
-            open_before: sealed.open_before.clone(),
             cut: sealed.cut.clone(),
+            open_before: sealed.open_before.clone(),
+            compacted: sealed.compacted.clone(),
         };
         Some(Segment {
             source: Source::Sealed(Arc::new(at_rest)),
-            ..self.clone()
+            ..*self
         })
     }
 
@@ -182,6 +186,33 @@ impl Segment {
             Source::Active { .. } => None,
             Source::Sealed(sealed) => Some(&sealed.open_before),
         }
+    }
+
+    /// What its header says, if compaction wrote it.
+    pub(crate) fn compacted(&self) -> Option<&Arc<CompactedHeader>> {
+        match &self.source {
+            Source::Active { .. } => None,
+            Source::Sealed(sealed) => sealed.compacted.as_ref(),
+        }
+    }
+
+    /// The file of its index, if it is sealed.
+    pub(crate) fn index_path(&self) -> Option<&Path> {
+        match &self.source {
+            Source::Active { .. } => None,
+            Source::Sealed(sealed) => Some(&sealed.index_path),
+        }
+    }
+
+    /// The time of its first batch with records: the greatest in it. `None` if it has none.
+    pub(crate) fn first_timestamp(&self) -> Result<Option<i64>, ReadError> {
+        self.walk(0, LOOK_UP_BYTES, &mut |found| {
+            if found.header.record_count > 0 {
+                ControlFlow::Break(found.header.max_timestamp)
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
     }
 
     /// The file, for errors.
@@ -296,7 +327,7 @@ impl Segment {
             return Ok(None);
         };
         self.walk(entry.position, LOOK_UP_BYTES, &mut |found| {
-            if found.header.max_timestamp >= timestamp {
+            if found.header.max_timestamp >= timestamp && found.header.record_count > 0 {
                 each(found)
             } else {
                 ControlFlow::Continue(())
@@ -312,12 +343,13 @@ impl Segment {
         upto: Offset,
         found: &mut Vec<AbortedTransaction>,
     ) -> Result<ControlFlow<()>, ReadError> {
-        if self.transactions.any_aborted {
-            let aborted = self.index()?.aborted().iter();
-            let overlaps = |transaction: &&AbortedTransaction| {
-                transaction.last_offset >= from && transaction.first_offset < upto
-            };
-            found.extend(aborted.filter(overlaps));
+        let overlaps = |transaction: &&AbortedTransaction| {
+            transaction.last_offset >= from && transaction.first_offset < upto
+        };
+        if let Some(compacted) = self.compacted() {
+            found.extend(compacted.aborted.iter().filter(overlaps));
+        } else if self.transactions.any_aborted {
+            found.extend(self.index()?.aborted().iter().filter(overlaps));
         }
         let all_decided = self
             .transactions
@@ -348,7 +380,9 @@ impl Segment {
             if found.header.last_offset() >= upto {
                 return ControlFlow::Break(());
             }
-            max = max.max(found.header.max_timestamp);
+            if found.header.record_count > 0 {
+                max = max.max(found.header.max_timestamp);
+            }
             ControlFlow::Continue(())
         })?;
         Ok((max != crate::index::NO_TIMESTAMP).then_some(max))

@@ -1,0 +1,181 @@
+//! The owner's part of compaction: what may be cleaned, and a new file in the place of its inputs.
+//!
+//! The work itself is done beside the owner (`crate::compaction`). While a job is out, its segments are
+//! pinned: nothing is removed or cut below what it reads.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::entry::NextSegment;
+use super::recovery::Recovery;
+use super::{Log, OpenError};
+use crate::compaction::open::CompactedFile;
+use crate::compaction::plan::{self, Limits, Plan};
+use crate::compaction::{
+    Cleaned, CleaningConfig, CleaningError, CleaningJob, CleaningMetrics, Swap, swap,
+};
+use crate::index::{NO_TIMESTAMP, file as index_file};
+use crate::position::EntryIndex;
+
+/// The time of the first record that was not cleaned, once it was read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FirstDirty {
+    segment: EntryIndex,
+    timestamp: i64,
+}
+
+impl Recovery {
+    /// Takes a compacted segment, whose header has been checked by itself, if it continues the log.
+    pub(super) fn compacted_segment(&mut self, found: &CompactedFile) -> Result<(), OpenError> {
+        let header = &found.header;
+        if let Some((tail, roll_crc)) = self.before {
+            let follows = header.base_offset == tail.offset
+                && header.base_index == tail.index.next()
+                && header.base_epoch == tail.epoch
+                && header.previous_crc == roll_crc;
+            if !follows {
+                let reason = "compacted segment does not continue the one before it: a file is missing or foreign";
+                return Err(OpenError::corrupt(&found.path, 0, reason));
+            }
+        }
+        let interval = self.config.index_interval_bytes;
+        let file = swap::sealed_file(&self.disk, &self.dir, header, interval);
+        self.open = header.open_transactions();
+        self.sealed
+            .push(swap::segment(header, found.size_bytes, file, None));
+        self.sealed_bytes += found.size_bytes;
+        header.runs.iter().for_each(|run| self.epochs.push(*run));
+        self.before = Some((header.end, header.roll_crc));
+        self.next = NextSegment {
+            created_ms: header.roll_at_ms,
+            previous_crc: header.roll_crc,
+        };
+        Ok(())
+    }
+}
+
+impl Log {
+    /// Removes what compaction left beside the log's files; they are durably gone when this returns.
+    pub(super) fn remove_leftovers(&self, leftovers: &[PathBuf]) -> Result<(), OpenError> {
+        for path in leftovers {
+            tracing::info!(path = %path.display(), "file left by an unfinished compaction is removed");
+            let index_path = path.with_extension("index");
+            for path in [&index_path, path] {
+                index_file::remove(&*self.disk, path).map_err(OpenError::io("remove", path))?;
+            }
+        }
+        if leftovers.is_empty() {
+            return Ok(());
+        }
+        self.disk
+            .sync_dir(&self.dir)
+            .map_err(OpenError::io("sync", &self.dir))
+    }
+
+    /// What is to be cleaned now; `None` if nothing is due, or a job is out already.
+    ///
+    /// The job is given to [`crate::compaction::clean`] on a worker; the segments stay pinned until
+    /// [`Log::finish_cleaning`]. Below `first_index` only: see [`Log::raise_first_index`].
+    pub fn begin_cleaning(&mut self, config: &CleaningConfig, now_ms: i64) -> Option<CleaningJob> {
+        if self.closed.is_some() || self.cleaning {
+            return None;
+        }
+        let plan = self.cleanable(config, now_ms)?;
+        if plan.dirty_ratio <= config.dirty_ratio_min && !self.is_overdue(&plan, config, now_ms) {
+            return None;
+        }
+        self.cleaning = true;
+        Some(CleaningJob {
+            disk: Arc::clone(&self.disk),
+            dir: self.dir.clone(),
+            identity: self.identity,
+            config: config.clone(),
+            index_interval_bytes: self.config.index_interval_bytes,
+            view: self.shared.load_full(),
+            segments: self.sealed[..plan.segments].to_vec(),
+            producers: None,
+            pin: self.pin(),
+        })
+    }
+
+    /// The part of the log's cleanable bytes that was not cleaned yet; `None` if nothing may be cleaned.
+    /// Of several logs the one with the most comes first.
+    pub fn dirty_ratio(&self, config: &CleaningConfig, now_ms: i64) -> Option<f64> {
+        let plan = self.cleanable(config, now_ms)?;
+        Some(plan.dirty_ratio)
+    }
+
+    fn cleanable(&self, config: &CleaningConfig, now_ms: i64) -> Option<Plan> {
+        let limits = Limits {
+            last_stable: self.marks.last_stable,
+            first_index: self.first_index,
+        };
+        plan::cleanable(&self.sealed, limits, config.lag_ms_min, now_ms)
+    }
+
+    /// Whether the first dirty record is older than `max.compaction.lag.ms` allows.
+    fn is_overdue(&mut self, plan: &Plan, config: &CleaningConfig, now_ms: i64) -> bool {
+        if config.lag_ms_max == i64::MAX {
+            return false;
+        }
+        let segment = &self.sealed[plan.first_dirty];
+        let known = self
+            .first_dirty
+            .filter(|known| known.segment == segment.base_index);
+        let timestamp = match known {
+            Some(known) => known.timestamp,
+            None => match segment.first_timestamp() {
+                Ok(timestamp) => timestamp.unwrap_or(NO_TIMESTAMP),
+                Err(error) => {
+                    tracing::warn!(path = %segment.path().display(), %error, "age of the first dirty record is not known");
+                    return false;
+                }
+            },
+        };
+        self.first_dirty = Some(FirstDirty {
+            segment: segment.base_index,
+            timestamp,
+        });
+        timestamp != NO_TIMESTAMP && now_ms.saturating_sub(timestamp) > config.lag_ms_max
+    }
+
+    /// Puts a compacted segment in the place of those it was made from; readers see it from here on, those
+    /// with an older view go on with the old files. `false` if the log is closed to writes: nothing was
+    /// changed.
+    pub fn swap_cleaned(&mut self, swap: Swap) -> bool {
+        let inside = |index: EntryIndex| (swap.first_index..=swap.last_index).contains(&index);
+        let from = self
+            .sealed
+            .iter()
+            .position(|segment| inside(segment.base_index));
+        let (true, true, Some(from)) = (self.cleaning, self.closed.is_none(), from) else {
+            return false;
+        };
+        let sealed = Arc::make_mut(&mut self.sealed);
+        let count = sealed[from..]
+            .iter()
+            .take_while(|segment| inside(segment.base_index))
+            .count();
+        self.sealed_bytes += swap.segment.size_bytes;
+        for input in sealed.splice(from..from + count, [swap.segment]) {
+            self.sealed_bytes -= input.size_bytes;
+            // who holds it by an older view cannot open it any more once its name is gone
+            if let Err(error) = input.file() {
+                tracing::warn!(path = %input.path().display(), %error, "replaced segment not opened for readers that still hold it");
+            }
+        }
+        self.publish();
+        true
+    }
+
+    /// Takes the pins off. Where the job failed while files changed their names, the log is closed to
+    /// writes: a start finds out which of them there are.
+    pub fn finish_cleaning(&mut self, cleaned: Cleaned) -> CleaningMetrics {
+        self.cleaning = false;
+        if let Err(CleaningError::Log(error)) = cleaned.result {
+            self.closed.get_or_insert(error);
+        }
+        drop(cleaned.pin);
+        cleaned.metrics
+    }
+}
