@@ -26,7 +26,6 @@ impl OffsetsLog for Handle {
                 Err(
                     AppendFailure::LogClosed
                     | AppendFailure::Deleted
-                    | AppendFailure::NotLeader
                     | AppendFailure::Stopping
                     // The coordinator's batches have no producer.
                     | AppendFailure::Sequence(_),

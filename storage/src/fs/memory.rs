@@ -11,6 +11,7 @@ mod crash;
 mod names;
 mod trace;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -57,8 +58,6 @@ struct State {
     /// By [`FileId`]; a removed file keeps its place, handles may be open.
     contents: Vec<Content>,
     names: Names,
-    /// Blocks of the file removed last, where the next one may be made.
-    free_blocks: Vec<u8>,
     calls: u64,
     fault: Option<Fault>,
     failed_work: FailedWork,
@@ -118,15 +117,8 @@ impl State {
         match call {
             Call::MakeDir(dir) => self.names.make_dir(&dir),
             Call::Name(change) => {
-                match &change {
-                    NameChange::Create { .. } => {
-                        let blocks = std::mem::take(&mut self.free_blocks);
-                        self.contents.push(Content::on_blocks_of(blocks));
-                    }
-                    NameChange::Remove { file, .. } => {
-                        self.free_blocks = self.contents[file.0].to_blocks();
-                    }
-                    NameChange::Rename { .. } | NameChange::RemoveDir { .. } => {}
+                if let NameChange::Create { .. } = change {
+                    self.contents.push(Content::default());
                 }
                 self.names.change(change);
             }
@@ -246,6 +238,18 @@ impl MemoryDisk {
         for file in 0..state.contents.len() {
             state.apply(Call::DropCache(FileId(file)));
         }
+    }
+
+    /// A number that differs, but for chance, between disks that show different names or bytes.
+    pub fn digest(&self) -> u64 {
+        let state = self.state();
+        let mut hasher = DefaultHasher::new();
+        state.names.seen.dirs.hash(&mut hasher);
+        for (path, file) in &state.names.seen.files {
+            path.hash(&mut hasher);
+            state.contents[file.0].seen.hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// The bytes of a file as they are seen now; `None` if there is none.

@@ -301,13 +301,13 @@ fn each_unsynced_change_has_its_own_fate() {
 }
 
 #[test]
-fn room_of_a_lost_write_may_hold_what_was_cut_there() {
+fn room_of_a_lost_write_may_hold_stale_blocks() {
     let (disk, file) = with_file();
-    file.set_size(4).unwrap();
-    file.sync_data().unwrap();
-    write(&*file, 4, &[b"later"]);
-    let after = disk.crash_as(&[Fate::Only(4..5)], Garbage::Stale);
-    assert_eq!(after.bytes_of(Path::new("/d/x")).unwrap(), b"old byter");
+    write(&*file, 9, &[&[b'.'; 2000]]);
+    let after = disk.crash_as(&[Fate::Only(1030..1031)], Garbage::Stale);
+    let bytes = after.bytes_of(Path::new("/d/x")).unwrap();
+    assert_eq!(bytes.len(), 1040);
+    assert_eq!(bytes[1024..], *b"old bytes\0\0\0\0\0\0.");
 }
 
 #[test]

@@ -127,7 +127,11 @@ impl HintFile {
     }
 
     /// Writes a hint and syncs it: before a truncation, and when the log is closed.
+    ///
+    /// Both slots say so: a higher hint of entries that were truncated must not come back when the next
+    /// write, which is not synced, is torn.
     pub(crate) fn settle(&self, hint: Hint) -> io::Result<()> {
+        self.write(hint)?;
         self.write(hint)?;
         self.file.sync_data()
     }

@@ -109,10 +109,8 @@ pub(crate) fn scan_on(
             .and_then(|(sound, frame_bytes)| scan.take(sound, expected).map(|()| frame_bytes));
         match taken {
             Ok(frame_bytes) => scan.end += frame_bytes,
-            Err(stop) => match resembling_behind(&mut window, scan.end, size)? {
-                Some(position) => scan.end = position,
-                None => scan.stop = Some(stop),
-            },
+            Err(_) if resynchronised(&mut scan, &mut window, size, expected)? => {}
+            Err(stop) => scan.stop = Some(stop),
         }
     }
     Ok(scan)
@@ -169,17 +167,29 @@ pub(crate) fn resume(
     }))
 }
 
-/// The planted search for magic bytes: where the next bytes that look like a frame begin.
-fn resembling_behind(window: &mut Window<'_>, end: u64, size: u64) -> io::Result<Option<u64>> {
+/// The planted search for magic bytes: takes the next bytes that look like a frame and would continue.
+fn resynchronised(
+    scan: &mut Scan,
+    window: &mut Window<'_>,
+    size: u64,
+    expected: &Expected<'_>,
+) -> io::Result<bool> {
     if !planted(Mistake::MagicBytesSearched) {
-        return Ok(None);
+        return Ok(false);
     }
+    let end = scan.end;
+    let seed = Seed::new(expected.identity, expected.base_index);
     for position in end + 1..size {
-        if read_head(window.head(position)?).is_ok() {
-            return Ok(Some(position));
+        if let Ok((sound, frame_bytes)) = frame_at(window, position, seed)? {
+            scan.end = position;
+            if scan.take(sound, expected).is_ok() {
+                scan.end += frame_bytes;
+                return Ok(true);
+            }
         }
     }
-    Ok(None)
+    scan.end = end;
+    Ok(false)
 }
 
 /// Reads one frame and checks it by itself.

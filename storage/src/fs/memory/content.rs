@@ -32,9 +32,12 @@ pub enum Garbage {
     Zeros,
     /// Bytes of nothing we know.
     Noise,
-    /// What this file, or one removed before it was made, had at that place.
+    /// Blocks that were the file's own: its first ones again.
     Stale,
 }
+
+/// The blocks that are found again where data was lost.
+const STALE_BYTES: usize = 1024;
 
 /// One change of a file.
 #[derive(Clone, Debug)]
@@ -57,36 +60,19 @@ pub(super) struct Content {
     /// Durable; without the changes below.
     base: Vec<u8>,
     changes: Vec<(Change, Durability)>,
-    /// What lay at each place before it was cut.
-    stale: Vec<u8>,
 }
 
 impl Content {
-    /// An empty file on blocks that held `stale`.
-    pub(super) fn on_blocks_of(stale: Vec<u8>) -> Content {
-        Content {
-            stale,
-            ..Content::default()
-        }
-    }
-
     /// A file whose bytes are all durable.
-    fn settled(bytes: Vec<u8>, stale: Vec<u8>) -> Content {
+    fn settled(bytes: Vec<u8>) -> Content {
         Content {
             seen: bytes.clone(),
             base: bytes,
             changes: Vec::new(),
-            stale,
         }
     }
 
     pub(super) fn change(&mut self, change: Change) {
-        if let Change::Size(size) = change
-            && size < self.seen.len()
-        {
-            let cut = self.seen[size..].to_vec();
-            put(&mut self.stale, size, &cut);
-        }
         apply(&mut self.seen, &change);
         self.changes.push((change, Durability::Pending));
     }
@@ -127,7 +113,7 @@ impl Content {
 
     /// Replaces the bytes, durably.
     pub(super) fn replace(&mut self, bytes: Vec<u8>) {
-        *self = Content::settled(bytes, std::mem::take(&mut self.stale));
+        *self = Content::settled(bytes);
     }
 
     /// The bytes as they would be found after losing all that may be lost.
@@ -174,7 +160,7 @@ impl Content {
                 }
             }
         }
-        Content::settled(bytes, self.stale.clone())
+        Content::settled(bytes)
     }
 
     fn keep_of_write(
@@ -210,17 +196,10 @@ impl Content {
                 *byte = match garbage {
                     Garbage::Zeros => 0,
                     Garbage::Noise => 0xA5 ^ at.to_le_bytes()[0],
-                    Garbage::Stale => self.stale.get(at).copied().unwrap_or(0),
+                    Garbage::Stale => self.base.get(at % STALE_BYTES).copied().unwrap_or(0),
                 };
             }
         }
-    }
-
-    /// What a file made on the blocks of this one may find there.
-    pub(super) fn to_blocks(&self) -> Vec<u8> {
-        let mut blocks = self.stale.clone();
-        put(&mut blocks, 0, &self.seen);
-        blocks
     }
 }
 

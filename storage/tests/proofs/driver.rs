@@ -1,0 +1,391 @@
+//! One log on a recorded disk, driven by a script, and its [`History`].
+
+use std::path::Path;
+use std::sync::Arc;
+
+use headrace_storage::fs::{MemoryDisk, Trace};
+use headrace_storage::record::batches;
+use headrace_storage::{
+    Batch, BatchBuilder, Compression, Entry, EntryIndex, LeaderEpoch, Log, LogConfig, LogIdentity,
+    LogView, Offset, SyncPoint, WriteError,
+};
+use uuid::Uuid;
+
+use crate::explore::Proven;
+use crate::history::{History, Seen, What, Written, times_asked};
+
+/// The log's directory.
+pub(crate) const DIR: &str = "/data/topics/log";
+
+/// Small segments and indexes, so that short scripts cross many borders.
+pub(crate) fn config() -> LogConfig {
+    LogConfig {
+        segment_bytes_max: 4000,
+        index_interval_bytes: 300,
+        ..LogConfig::default()
+    }
+}
+
+pub(crate) fn identity() -> LogIdentity {
+    LogIdentity {
+        cluster_id: Uuid::from_u128(1),
+        topic_id: Uuid::from_u128(2),
+        partition: 3,
+    }
+}
+
+/// Opens the log as a start of the broker does.
+pub(crate) fn open(disk: &MemoryDisk) -> Result<Log, String> {
+    let opened = Log::open(Arc::new(disk.clone()), Path::new(DIR), identity(), config());
+    opened.map_err(|error| format!("recovery refuses: {}", chain(&error)))
+}
+
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// All batches of a view from its log start, checked.
+pub(crate) fn batches_of(view: &LogView, upto: Offset) -> Result<Vec<Batch>, String> {
+    let runs = view.read(view.log_start(), upto, usize::MAX, true);
+    let runs = runs.map_err(|error| format!("read fails: {}", chain(&error)))?;
+    let checked = runs.into_iter().flat_map(batches);
+    let checked: Result<Vec<Batch>, _> = checked.collect();
+    checked.map_err(|error| format!("a batch is not sound: {}", chain(&error)))
+}
+
+/// A batch as [`Seen`] has it.
+pub(crate) fn shown(batch: &Batch) -> (Offset, LeaderEpoch, u32) {
+    let crc = crc32c::crc32c(&batch.to_bytes());
+    (batch.base_offset(), batch.header().epoch, crc)
+}
+
+/// The entries that a log gives out, by ordinal.
+fn entries_of(log: &Log) -> Result<Vec<(LeaderEpoch, Option<u32>)>, String> {
+    let mut found = Vec::new();
+    let mut from = log.first_index();
+    let upto = EntryIndex(log.last_index().0 + 1);
+    while from < upto {
+        // small steps, so that every border between two of them is met
+        let entries = log.entries(from, upto, 900);
+        for stored in entries.map_err(|error| format!("entries fail: {}", chain(&error)))? {
+            if stored.index != from || log.term(from) != Some(stored.epoch) {
+                return Err(format!("entry {from} is given as {stored:?}"));
+            }
+            let crc = match &stored.entry {
+                Entry::Batch(batch) => Some(crc32c::crc32c(&batch.to_bytes())),
+                _ => None,
+            };
+            found.push((stored.epoch, crc));
+            from = EntryIndex(from.0 + 1);
+        }
+    }
+    Ok(found)
+}
+
+/// What an open log shows.
+pub(crate) fn look(log: &Log) -> Result<Seen, String> {
+    let view = log.reader().view();
+    let found = batches_of(&view, view.log_end())?;
+    for batch in &found {
+        let (known, of_batch) = (view.epoch_at(batch.base_offset()), batch.header().epoch);
+        if known != of_batch {
+            return Err(format!(
+                "epoch runs say {known} where {of_batch} was written"
+            ));
+        }
+    }
+    let mut times = Vec::new();
+    for asked in times_asked() {
+        let found = view.find_timestamp(asked, view.log_end());
+        times.push(found.map_err(|error| format!("look-up fails: {}", chain(&error)))?);
+    }
+    let ordered = view.log_start() <= view.last_stable()
+        && view.last_stable() <= view.high_watermark()
+        && view.high_watermark() <= view.log_end();
+    if !ordered || log.flushed() > log.log_end() {
+        return Err("positions are out of order".to_owned());
+    }
+    Ok(Seen {
+        first_index: log.first_index().0,
+        entries: entries_of(log)?,
+        last_index: log.last_index().0,
+        epoch: log.epoch(),
+        log_start: view.log_start(),
+        log_end: view.log_end(),
+        batches: found.iter().map(shown).collect(),
+        times,
+    })
+}
+
+/// A log being driven.
+///
+/// A call that fails leaves the log closed, and the script goes on without effect until it opens the log
+/// again: so the same scripts serve where calls fail on purpose.
+#[derive(Debug)]
+pub(crate) struct Driver {
+    pub(crate) disk: MemoryDisk,
+    /// `None` if it could not be opened.
+    pub(crate) log: Option<Log>,
+    pub(crate) history: History,
+    /// What failed, in words: calls of the log now open, and starts.
+    pub(crate) failures: Vec<String>,
+    term: i32,
+    outstanding: Option<SyncPoint>,
+}
+
+impl Driver {
+    /// A new log on an empty disk, in its first term.
+    pub(crate) fn new(disk: MemoryDisk) -> Driver {
+        let mut driver = Driver {
+            disk,
+            log: None,
+            history: History::default(),
+            failures: Vec::new(),
+            term: 0,
+            outstanding: None,
+        };
+        driver.open();
+        driver
+    }
+
+    /// Opens the log; what a start has shown is durable, and what it has not found is gone.
+    fn open(&mut self) {
+        self.outstanding = None;
+        self.log = None;
+        if !self.failures.is_empty() {
+            // What a failed sync has left in the page cache is on no disk.
+            self.disk.drop_caches();
+        }
+        match open(&self.disk) {
+            Ok(log) => {
+                let count = usize::try_from(log.last_index().0).expect("64 bits");
+                let calls = self.disk.recorded();
+                self.history.truncated(calls, count);
+                self.history.promised(calls, count);
+                self.log = Some(log);
+                self.lead();
+            }
+            Err(error) => self.failures.push(error),
+        }
+    }
+
+    /// Begins a term.
+    pub(crate) fn lead(&mut self) {
+        self.term += 1;
+        let term = LeaderEpoch(self.term);
+        self.entry(Entry::NoOp { term });
+    }
+
+    pub(crate) fn entry(&mut self, entry: Entry) {
+        let Some(log) = &mut self.log else { return };
+        let what = What::of(&entry);
+        match log.append(entry) {
+            Ok(_) => {
+                let epoch = log.epoch();
+                let written = Written { epoch, what };
+                self.history.staged(self.disk.recorded(), written);
+            }
+            Err(error) => assert!(log.write_error().is_some(), "{error}"),
+        }
+    }
+
+    /// Stages a batch of records with these timestamps.
+    pub(crate) fn batch(&mut self, times: &[i64], value_bytes: usize) {
+        let mut builder = BatchBuilder::new(Compression::None);
+        let value = vec![b'v'; value_bytes];
+        for time in times {
+            builder.push(*time, Some(b"key"), Some(&value), &[]);
+        }
+        self.stamped(builder.build());
+    }
+
+    /// Where the next batch goes.
+    pub(crate) fn next(&self) -> (Offset, LeaderEpoch) {
+        let next = |log: &Log| (log.next_offset(), log.epoch());
+        self.log.as_ref().map_or((Offset(0), LeaderEpoch(0)), next)
+    }
+
+    /// Stages a batch, stamped for the end of the log.
+    pub(crate) fn stamped(&mut self, mut batch: Batch) {
+        let (offset, epoch) = self.next();
+        batch.stamp(offset, epoch);
+        self.entry(Entry::Batch(batch));
+    }
+
+    pub(crate) fn roll(&mut self, at_ms: i64) {
+        self.entry(Entry::Roll { at_ms });
+    }
+
+    pub(crate) fn log_start(&mut self, offset: i64) {
+        let offset = Offset(offset);
+        self.entry(Entry::LogStart { offset });
+    }
+
+    pub(crate) fn write(&mut self) {
+        let result = self.log.as_mut().map(Log::write);
+        self.note(result.and_then(Result::err));
+    }
+
+    fn note(&mut self, failure: Option<WriteError>) {
+        let Some(failure) = failure else { return };
+        let log = self.log.as_ref().expect("a log that failed is open");
+        assert!(
+            log.write_error().is_some(),
+            "a failed call leaves the log open: {failure}"
+        );
+        self.failures.push(chain(&failure));
+    }
+
+    /// Takes a sync point that other calls may overtake.
+    pub(crate) fn start_sync(&mut self) {
+        self.outstanding = self.log.as_mut().and_then(Log::sync_point);
+    }
+
+    /// Runs the sync point taken before, and acknowledges what it covers.
+    pub(crate) fn end_sync(&mut self) {
+        let (Some(point), Some(log)) = (self.outstanding.take(), &mut self.log) else {
+            return;
+        };
+        let result = log.synced(point.run());
+        // Also what failed may have been preceded by something that did not.
+        let flushed = usize::try_from(log.flushed_index().0).expect("64 bits");
+        self.history.promised(self.disk.recorded(), flushed);
+        self.note(result.err());
+    }
+
+    /// Writes and syncs until all is acknowledged.
+    pub(crate) fn settle(&mut self) {
+        self.write();
+        self.start_sync();
+        while self.outstanding.is_some() {
+            self.end_sync();
+            self.start_sync();
+        }
+    }
+
+    /// Takes everything that is acknowledged as committed.
+    pub(crate) fn commit(&mut self) {
+        if let Some(log) = &mut self.log {
+            log.commit(log.flushed_index());
+        }
+    }
+
+    /// Takes back all entries after the first `last`.
+    pub(crate) fn truncate(&mut self, last: usize) {
+        let Some(log) = &mut self.log else { return };
+        let index = EntryIndex(u64::try_from(last).expect("64 bits"));
+        if index >= log.last_index() {
+            return;
+        }
+        self.history.truncation_begun(self.disk.recorded(), last);
+        let result = log.truncate(index, &mut |_| Ok(()));
+        if result.is_ok() {
+            self.history.truncated(self.disk.recorded(), last);
+        }
+        self.note(result.err());
+    }
+
+    /// Gives up the entries below the log start, and the segments that are only of such.
+    pub(crate) fn remove_below_log_start(&mut self) {
+        self.commit();
+        let Some(log) = &mut self.log else { return };
+        log.raise_first_index(log.flushed_index());
+        let result = log.remove_below_log_start();
+        self.note(result.err());
+    }
+
+    /// Closes the log and opens it again on the same disk, in a new term.
+    pub(crate) fn reopen(&mut self) {
+        if let Some(log) = self.log.take() {
+            let all = self.history.now().entries.len();
+            match log.close() {
+                Ok(()) => self.history.promised(self.disk.recorded(), all),
+                Err(error) => self.failures.push(chain(&error)),
+            }
+        }
+        self.open();
+    }
+
+    /// Opens the log again without closing it, as after a process crash.
+    pub(crate) fn kill(&mut self) {
+        self.open();
+    }
+}
+
+/// Runs a script on an empty, recorded disk.
+pub(crate) fn recorded(script: impl FnOnce(&mut Driver)) -> (LogProof, Trace) {
+    let disk = MemoryDisk::new();
+    disk.record();
+    let mut driver = Driver::new(disk);
+    script(&mut driver);
+    assert!(driver.failures.is_empty(), "{:?}", driver.failures);
+    let trace = driver.disk.take_trace();
+    let history = driver.history;
+    (LogProof { history }, trace)
+}
+
+/// A log must hold what its history says.
+#[derive(Debug)]
+pub(crate) struct LogProof {
+    pub(crate) history: History,
+}
+
+impl Proven for LogProof {
+    type Seen = Seen;
+
+    fn recover(&self, disk: &MemoryDisk) -> Result<Seen, String> {
+        let mut log = open(disk)?;
+        // A log start counts once it is committed; whoever reads all of a log takes it as that.
+        log.commit(log.last_index());
+        look(&log)
+    }
+
+    fn allows(&self, calls: usize, seen: &Seen) -> Result<(), String> {
+        self.history.at(calls).allows(seen)
+    }
+
+    fn era(&self, calls: usize) -> usize {
+        self.history.era(calls)
+    }
+
+    /// Appends entries of the sizes that a torn group may have had, in the same epoch and in a new one.
+    fn go_on(&self, disk: &MemoryDisk) -> Result<Seen, String> {
+        let before = self.recover(disk)?;
+        let log = open(disk)?;
+        let epoch = log.epoch();
+        let mut driver = Driver {
+            disk: disk.clone(),
+            log: Some(log),
+            history: History::default(),
+            failures: Vec::new(),
+            term: epoch.0,
+            outstanding: None,
+        };
+        if epoch == LeaderEpoch(0) {
+            driver.lead();
+        }
+        driver.batch(&[7], 60);
+        driver.settle();
+        driver.commit();
+        let after = look(driver.log.as_ref().expect("opened above"))?;
+        let added = driver.history.now().entries;
+        let added = added.iter().filter_map(|written| match written.what {
+            What::Batch { base, crc, .. } => Some((base, written.epoch, crc)),
+            _ => None,
+        });
+        let wanted: Vec<_> = before.batches.iter().copied().chain(added).collect();
+        if after.batches != wanted {
+            return Err(format!(
+                "after more work the log is {after:?}, not {wanted:?}"
+            ));
+        }
+        Ok(after)
+    }
+}

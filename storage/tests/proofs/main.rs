@@ -1,0 +1,20 @@
+//! The proofs of the storage engine: every crash, every failing call, random operations against a model.
+//!
+//! - `explore` tries every crash of a recorded run (`workloads`, driven by `driver`); what the log must
+//!   hold then is `history`'s to say, what a power cut may leave is `fates`'.
+//!
+//! Lengths are those of `make test`; `HEADRACE_SOAK=n` (`make soak`) multiplies them.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "a proof prints how much it tried")]
+
+mod crash_states;
+mod damage;
+mod driver;
+mod explore;
+mod failing;
+mod fates;
+mod history;
+#[cfg(feature = "planted")]
+mod planted;
+mod seeded;
+mod workloads;
