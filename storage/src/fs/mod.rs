@@ -5,6 +5,7 @@
 
 mod atomic;
 mod lock;
+mod map;
 mod memory;
 mod real;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 pub use atomic::{AtomicFileError, read_atomic, write_atomic};
 pub use lock::{DirLock, LockError};
+pub use map::{MappedSlice, Mapping};
 pub use memory::{
     FailedWork, Fate, Fault, Garbage, MemoryDisk, Replay, Surviving, Trace, Unsynced, UnsyncedKind,
 };
@@ -100,4 +102,18 @@ pub trait DiskFile: Debug + Send + Sync {
 
     /// Makes bytes and size durable.
     fn sync_data(&self) -> io::Result<()>;
+
+    /// Maps the first `len` bytes, which must not change any more, for a socket to send from.
+    ///
+    /// `None` where there is no mapping to be had (none left, or a disk without); the caller then reads.
+    fn map(&self, _len: u64) -> io::Result<Option<Mapping>> {
+        Ok(None)
+    }
+
+    /// Whether the range seems to be in memory, so that reading it does not wait for the disk.
+    ///
+    /// A guess from a few probes: what it misses costs time, nothing else.
+    fn is_resident(&self, _position: u64, _len: u64) -> bool {
+        true
+    }
 }

@@ -1,22 +1,25 @@
 //! The file system, by positioned calls.
 //!
 //! All reads are `pread` into fresh memory: a mapped page of a file that somebody truncates or a disk
-//! that fails would kill the process with SIGBUS, a `pread` returns an error. (Mapped slices for the
-//! socket alone are an optimisation that [`Disk`] leaves room for.) No `unsafe` is needed here.
+//! that fails would kill the process with SIGBUS, a `pread` returns an error. What is mapped goes to a
+//! socket and nowhere else (`map`). No `unsafe` is needed here.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, IoSliceMut};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::buffer::spare_capacity;
 use rustix::fs::FallocateFlags;
-use rustix::io::Errno;
+use rustix::io::{Errno, ReadWriteFlags};
 
-use super::{Disk, DiskFile, OpenMode, Space};
+use super::{Disk, DiskFile, Mapping, OpenMode, Space};
 
 /// The kernel takes at most this many slices in one call (IOV_MAX).
 const SLICES_MAX: usize = 1024;
+
+/// One byte is probed in so many: the kernel reads ahead, and mostly evicts, in larger pieces.
+const PROBE_EVERY_BYTES: u64 = 128 * 1024;
 
 /// The machine's file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,7 +69,7 @@ impl Disk for RealDisk {
                 options.write(true).create_new(true);
             }
         }
-        Ok(Arc::new(RealFile(options.open(path)?)))
+        Ok(Arc::new(RealFile(Arc::new(options.open(path)?))))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -95,7 +98,7 @@ impl Disk for RealDisk {
 }
 
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile(Arc<File>);
 
 impl DiskFile for RealFile {
     fn size(&self) -> io::Result<u64> {
@@ -103,19 +106,7 @@ impl DiskFile for RealFile {
     }
 
     fn read_at(&self, position: u64, len: usize, out: &mut Vec<u8>) -> io::Result<()> {
-        out.try_reserve_exact(len).map_err(io::Error::other)?;
-        let end = out.len() + len;
-        let mut at = position;
-        while out.len() < end {
-            let before = out.len();
-            match rustix::io::pread(&self.0, spare_capacity(out), at) {
-                Ok(0) => break,
-                Ok(_) | Err(Errno::INTR) => at += as_u64(out.len() - before),
-                Err(error) => return Err(error.into()),
-            }
-        }
-        out.truncate(end);
-        Ok(())
+        read_file(&self.0, position, len, out)
     }
 
     fn write_at(&self, position: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
@@ -148,6 +139,54 @@ impl DiskFile for RealFile {
     fn sync_data(&self) -> io::Result<()> {
         self.0.sync_data()
     }
+
+    fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        match Mapping::new(&self.0, len) {
+            Ok(mapping) => Ok(Some(mapping)),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::NOMEM | Errno::NODEV) => Ok(None),
+                _ => Err(error),
+            },
+        }
+    }
+
+    fn is_resident(&self, position: u64, len: u64) -> bool {
+        let Some(last) = len.checked_sub(1) else {
+            return true;
+        };
+        let probes = len.div_ceil(PROBE_EVERY_BYTES);
+        let resident = |at: u64| {
+            let mut byte = [0];
+            let into = &mut [IoSliceMut::new(&mut byte)];
+            let read = rustix::io::preadv2(&self.0, into, position + at, ReadWriteFlags::NOWAIT);
+            // a file system that cannot say (tmpfs, which is memory) is read at once
+            !matches!(read, Err(Errno::AGAIN))
+        };
+        resident(last) && (0..probes).all(|probe| resident(probe * PROBE_EVERY_BYTES))
+    }
+}
+
+/// Reads as [`DiskFile::read_at`] does.
+pub(super) fn read_file(
+    file: &File,
+    position: u64,
+    len: usize,
+    out: &mut Vec<u8>,
+) -> io::Result<()> {
+    out.try_reserve_exact(len).map_err(io::Error::other)?;
+    let end = out.len() + len;
+    let mut at = position;
+    while out.len() < end {
+        let before = out.len();
+        match rustix::io::pread(file, spare_capacity(out), at) {
+            Ok(0) => break,
+            Ok(_) | Err(Errno::INTR) => at += as_u64(out.len() - before),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    out.truncate(end);
+    Ok(())
 }
 
 fn as_u64(len: usize) -> u64 {
