@@ -33,3 +33,4 @@ pub use log::{
 };
 pub use position::{EntryIndex, LeaderEpoch, Offset};
 pub use record::{Batch, BatchBuilder, BatchError, BatchHeader, Compression, Record};
+pub use segment::chunk::Chunk;

@@ -94,6 +94,11 @@ impl SparseIndex {
         self.entries.get(at)
     }
 
+    /// How many entries at the beginning satisfy `holds`, which must hold for a prefix of them.
+    pub(crate) fn entries_while(&self, holds: impl Fn(&IndexEntry) -> bool) -> usize {
+        self.entries.partition_point(holds)
+    }
+
     /// All entries in order.
     pub(crate) fn entries(&self) -> &Blocks<IndexEntry> {
         &self.entries
@@ -110,7 +115,6 @@ impl SparseIndex {
     }
 
     /// The control frames that begin at or after `position`, in order.
-    #[allow(dead_code, reason = "the read path uses it next")]
     pub(crate) fn controls_from(&self, position: u64) -> impl Iterator<Item = &ControlPlace> {
         let from = self
             .controls

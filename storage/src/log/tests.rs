@@ -1,10 +1,12 @@
 //! The log's tests: what they share, and the plain behaviour. Siblings: `model` (random operations
-//! against a `Vec`), `crashes` (torn tails, damage, failing calls), `times` (look-ups by time).
+//! against a `Vec`), `crashes` (torn tails, damage, failing calls), `times` (look-ups by time),
+//! `reads` (mapped segments).
 
 mod crashes;
 mod entries;
 mod idle;
 mod model;
+mod reads;
 mod times;
 mod transactions;
 mod truncate;
@@ -18,6 +20,7 @@ use uuid::Uuid;
 use super::*;
 use crate::fs::{MemoryDisk, RealDisk};
 use crate::record::{Batch, BatchBuilder, Compression, batches};
+use crate::segment::chunk::Chunk;
 use crate::segment::parse_file_name;
 
 pub(super) const DIR: &str = "/topics/log";
@@ -71,13 +74,16 @@ pub(super) fn settle(log: &mut Log) {
 /// All batches of the log, checked.
 pub(super) fn all(log: &Log) -> Vec<Batch> {
     let view = log.reader().view();
-    let runs = view
+    let chunks = view
         .read(view.log_start(), view.log_end(), usize::MAX, true)
         .unwrap();
-    runs.into_iter()
-        .flat_map(batches)
-        .map(Result::unwrap)
-        .collect()
+    batches_of(&chunks)
+}
+
+/// The batches of a read, checked.
+pub(super) fn batches_of(chunks: &[Chunk]) -> Vec<Batch> {
+    let bytes = chunks.iter().map(|chunk| chunk.to_bytes().unwrap());
+    bytes.flat_map(batches).map(Result::unwrap).collect()
 }
 
 pub(super) fn segment_paths(disk: &MemoryDisk) -> Vec<PathBuf> {
@@ -218,13 +224,11 @@ fn reads_respect_bounds() {
     let view = log.reader().view();
     let size = written[0].size_bytes();
     let read = |from: i64, upto: i64, bytes_max: usize, at_least_one: bool| -> Vec<i64> {
-        let runs = view
+        let chunks = view
             .read(Offset(from), Offset(upto), bytes_max, at_least_one)
             .unwrap();
-        let batches = runs.into_iter().flat_map(batches);
-        batches
-            .map(|batch| batch.unwrap().base_offset().0)
-            .collect()
+        let batches = batches_of(&chunks);
+        batches.iter().map(|batch| batch.base_offset().0).collect()
     };
     assert_eq!(
         read(3, 20, size, false),

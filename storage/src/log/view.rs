@@ -9,7 +9,6 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 
 use super::epochs::EpochRuns;
 use super::error::ReadError;
@@ -17,7 +16,9 @@ use crate::index::AbortedTransaction;
 use crate::position::{LeaderEpoch, Offset};
 use crate::record::{Batch, BatchHeader};
 use crate::segment::Tail;
-use crate::segment::reader::{Found, Gather, Segment};
+use crate::segment::chunk::Chunk;
+use crate::segment::gather::{End, Gather};
+use crate::segment::reader::{Found, Segment};
 
 /// Gives the current view; cheap to clone, usable from any thread.
 #[derive(Clone, Debug)]
@@ -101,36 +102,67 @@ impl LogView {
     /// bytes; with `at_least_one` the first is given even if it alone is larger.
     ///
     /// The first batch may begin below `from`. Control frames are left out; `from` at the log end gives
-    /// nothing. Each element is one or more batches; they follow each other in offset order.
+    /// nothing. Each element is one or more batches; they follow each other in offset order. Waits for the
+    /// disk where it must: what it gives is in memory, or mapped and read ahead.
     pub fn read(
         &self,
         from: Offset,
         upto: Offset,
         bytes_max: usize,
         at_least_one: bool,
-    ) -> Result<Vec<Bytes>, ReadError> {
-        let (log_start, log_end) = (self.log_start(), self.log_end());
-        if from < log_start || from > log_end {
-            return Err(ReadError::OutOfRange {
-                offset: from,
-                log_start,
-                log_end,
-            });
-        }
-        let upto = upto.min(log_end);
+    ) -> Result<Vec<Chunk>, ReadError> {
         let mut gather = Gather {
             from,
             upto,
             left_bytes: bytes_max,
             at_least_one,
-            runs: Vec::new(),
+            resident_only: false,
+            chunks: Vec::new(),
         };
-        for segment in self.segments_from(from) {
-            if segment.base_offset >= upto || segment.gather(&mut gather)?.is_break() {
+        self.gather(&mut gather)?;
+        Ok(gather.chunks)
+    }
+
+    /// What [`LogView::read`] gives, if all of it seems to be in memory; `None` if the disk would have to
+    /// be waited for.
+    pub fn read_resident(
+        &self,
+        from: Offset,
+        upto: Offset,
+        bytes_max: usize,
+        at_least_one: bool,
+    ) -> Result<Option<Vec<Chunk>>, ReadError> {
+        let mut gather = Gather {
+            from,
+            upto,
+            left_bytes: bytes_max,
+            at_least_one,
+            resident_only: true,
+            chunks: Vec::new(),
+        };
+        let end = self.gather(&mut gather)?;
+        Ok((end == End::Complete).then_some(gather.chunks))
+    }
+
+    fn gather(&self, gather: &mut Gather) -> Result<End, ReadError> {
+        let (log_start, log_end) = (self.log_start(), self.log_end());
+        if gather.from < log_start || gather.from > log_end {
+            return Err(ReadError::OutOfRange {
+                offset: gather.from,
+                log_start,
+                log_end,
+            });
+        }
+        gather.upto = gather.upto.min(log_end);
+        for segment in self.segments_from(gather.from) {
+            if segment.base_offset >= gather.upto {
                 break;
             }
+            if let ControlFlow::Break(end) = segment.gather(gather)? {
+                return Ok(end);
+            }
         }
-        Ok(gather.runs)
+        Ok(End::Complete)
     }
 
     /// The aborted transactions that have records from `from` on and below `upto`, in the order of their

@@ -12,9 +12,11 @@
 //! A frame is an unmodified Kafka batch, so any range of batches goes out as it lies, or a control frame
 //! of ours (`format`). The file's name says which offset and entry index come first in it.
 
+pub(crate) mod chunk;
 pub(crate) mod cut;
 pub(crate) mod entries;
 pub(crate) mod format;
+pub(crate) mod gather;
 #[cfg(test)]
 mod golden;
 pub(crate) mod reader;

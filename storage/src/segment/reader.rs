@@ -1,10 +1,9 @@
 //! One segment as readers see it: a fixed prefix of a file that only grows.
 //!
-//! Everything is read with positioned reads into fresh memory; nothing below `size_bytes` ever changes
-//! while a reader can see it. A read finds its first batch by the index, then takes whole batches in one
-//! `pread`, and splits the range at control frames, which are never given out. Bodies are not checked
-//! here (one CRC pass per batch: on the way in, at recovery, and by the client); heads are, as far as
-//! the walk needs them.
+//! Nothing below `size_bytes` ever changes while a reader can see it. What is looked at here is read with
+//! positioned reads into fresh memory; ranges for a fetch are cut in `gather`. Bodies are not checked here
+//! (one CRC pass per batch: on the way in, at recovery, and by the client); heads are, as far as the walk
+//! needs them.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -42,11 +41,11 @@ pub(crate) struct Segment {
     /// The greatest timestamp in it, or [`crate::index::NO_TIMESTAMP`].
     pub(crate) max_timestamp: i64,
     pub(crate) transactions: TransactionSummary,
-    source: Source,
+    pub(super) source: Source,
 }
 
 #[derive(Clone, Debug)]
-enum Source {
+pub(super) enum Source {
     Active {
         path: Arc<Path>,
         file: Arc<dyn DiskFile>,
@@ -70,19 +69,6 @@ pub(crate) struct SealedFile {
     pub(crate) open_before: OpenTransactions,
     /// What its header says, if compaction wrote it.
     pub(crate) compacted: Option<Arc<CompactedHeader>>,
-}
-
-/// A range that a fetch collects over one or more segments.
-#[derive(Debug)]
-pub(crate) struct Gather {
-    /// The range begins with the batch that contains this offset.
-    pub(crate) from: Offset,
-    /// All batches end below it.
-    pub(crate) upto: Offset,
-    pub(crate) left_bytes: usize,
-    /// Whether the first batch is given however large it is.
-    pub(crate) at_least_one: bool,
-    pub(crate) runs: Vec<Bytes>,
 }
 
 /// Where a batch lies in a segment.
@@ -281,6 +267,23 @@ impl Segment {
         read_ahead_bytes: usize,
         each: &mut dyn FnMut(Found) -> ControlFlow<B>,
     ) -> Result<Option<B>, ReadError> {
+        self.walk_frames(
+            position,
+            read_ahead_bytes,
+            &mut |position, head| match *head {
+                Head::Batch(header) => each(Found { position, header }),
+                Head::Control { .. } => ControlFlow::Continue(()),
+            },
+        )
+    }
+
+    /// Gives each frame's position and head from `position` on, until `each` breaks off.
+    pub(super) fn walk_frames<B>(
+        &self,
+        position: u64,
+        read_ahead_bytes: usize,
+        each: &mut dyn FnMut(u64, &Head) -> ControlFlow<B>,
+    ) -> Result<Option<B>, ReadError> {
         let file = self.file()?;
         let mut window = Window::new(&**file, self.size_bytes, read_ahead_bytes);
         let mut at = position;
@@ -289,12 +292,7 @@ impl Segment {
             let head = read_head(head).map_err(|reason| self.corrupt(at, reason));
             self.check_cut(at.saturating_add(as_u64(PREFIX_BYTES)))?;
             let head = head?;
-            if let Head::Batch(header) = head
-                && let ControlFlow::Break(found) = each(Found {
-                    position: at,
-                    header,
-                })
-            {
+            if let ControlFlow::Break(found) = each(at, &head) {
                 return Ok(Some(found));
             }
             at += head.size_bytes();
@@ -427,78 +425,5 @@ impl Segment {
             ControlFlow::<()>::Continue(())
         })?;
         Ok(())
-    }
-
-    /// Adds this segment's part of a range; `Break` when the range is complete.
-    pub(crate) fn gather(&self, gather: &mut Gather) -> Result<ControlFlow<()>, ReadError> {
-        let Some(first) = self.find_offset(gather.from)? else {
-            return Ok(ControlFlow::Continue(()));
-        };
-        if first.header.last_offset() >= gather.upto {
-            return Ok(ControlFlow::Break(()));
-        }
-        let must_bytes = if gather.at_least_one && gather.runs.is_empty() {
-            first.header.size_bytes()
-        } else {
-            0
-        };
-        let wanted_bytes = gather.left_bytes.max(must_bytes);
-        if wanted_bytes < first.header.size_bytes() {
-            return Ok(ControlFlow::Break(()));
-        }
-        let bytes = Bytes::from(self.range(first.position, wanted_bytes)?);
-        if bytes.len() < first.header.size_bytes() {
-            self.check_cut(first.position + as_u64(first.header.size_bytes()))?;
-        }
-        self.split(first.position, &bytes, gather)
-    }
-
-    /// Cuts the bytes read into runs of whole batches.
-    fn split(
-        &self,
-        position: u64,
-        bytes: &Bytes,
-        gather: &mut Gather,
-    ) -> Result<ControlFlow<()>, ReadError> {
-        let (mut at, mut run_from) = (0, 0);
-        let mut upto_reached = false;
-        while at < bytes.len() {
-            let is_cut = |size: u64| size > as_u64(bytes.len() - at);
-            let place = position + as_u64(at);
-            let head = match read_head(&bytes[at..]) {
-                Ok(head) if !is_cut(head.size_bytes()) => head,
-                // What does not fit in the bytes asked for was not asked for; a segment has no torn end.
-                _ if position + as_u64(bytes.len()) < self.size_bytes => break,
-                Ok(_) => return Err(self.corrupt(place, "frame reaches past the segment")),
-                Err(reason) => return Err(self.corrupt(place, reason)),
-            };
-            let size = usize::try_from(head.size_bytes()).unwrap_or(usize::MAX);
-            match head {
-                Head::Batch(header) if header.last_offset() >= gather.upto => {
-                    upto_reached = true;
-                    break;
-                }
-                Head::Batch(_) => {}
-                Head::Control { .. } => {
-                    gather.take(bytes.slice(run_from..at));
-                    run_from = at + size;
-                }
-            }
-            at += size;
-        }
-        gather.take(bytes.slice(run_from..at));
-        if upto_reached || position + as_u64(at) < self.size_bytes {
-            return Ok(ControlFlow::Break(()));
-        }
-        Ok(ControlFlow::Continue(()))
-    }
-}
-
-impl Gather {
-    fn take(&mut self, run: Bytes) {
-        if !run.is_empty() {
-            self.left_bytes = self.left_bytes.saturating_sub(run.len());
-            self.runs.push(run);
-        }
     }
 }

@@ -207,12 +207,8 @@ impl World {
     /// Reads a range and compares it with the model.
     fn compare(&self, from: Offset, upto: Offset, bytes_max: usize, at_least_one: bool) {
         let view = self.log.reader().view();
-        let runs = view.read(from, upto, bytes_max, at_least_one).unwrap();
-        let read: Vec<Batch> = runs
-            .into_iter()
-            .flat_map(batches)
-            .map(Result::unwrap)
-            .collect();
+        let chunks = view.read(from, upto, bytes_max, at_least_one).unwrap();
+        let read = batches_of(&chunks);
         let mut wanted = self
             .staged
             .iter()

@@ -1,0 +1,319 @@
+//! A segment's part of a range that a fetch collects: where it begins, where it ends, and its chunks.
+//!
+//! ```text
+//!            start                              end      limit = start + budget
+//!   | batch | batch | batch | control | batch | batch | batch |
+//!             '------ chunk ----'       '-chunk-'
+//! ```
+//!
+//! Both ends are found by the index and, where it is too coarse, by a walk over heads; control frames are
+//! cut out by the index too. So the bytes of records are not touched here: a sealed segment gives slices
+//! of its mapping. The active one is read by `pread` as a whole, and its heads are walked in memory.
+//! Nothing larger than the caller's budget is allocated, but for a first batch that must be given.
+
+use std::ops::{ControlFlow, Range};
+
+use bytes::Bytes;
+
+use super::chunk::Chunk;
+use super::format::{Head, as_u64, read_head};
+use super::reader::{Segment, Source};
+use super::window::LOOK_UP_BYTES;
+use crate::fs::Mapping;
+use crate::index::{IndexEntry, SparseIndex};
+use crate::log::ReadError;
+use crate::position::Offset;
+
+/// A range that is collected over one or more segments.
+#[derive(Debug)]
+pub(crate) struct Gather {
+    /// The range begins with the batch that contains this offset.
+    pub(crate) from: Offset,
+    /// All batches end below it.
+    pub(crate) upto: Offset,
+    pub(crate) left_bytes: usize,
+    /// Whether the first batch is given however large it is.
+    pub(crate) at_least_one: bool,
+    /// Whether to stop where the disk would have to be waited for.
+    pub(crate) resident_only: bool,
+    pub(crate) chunks: Vec<Chunk>,
+}
+
+/// Why a range ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All that was asked for is there, or all that fits.
+    Complete,
+    /// What comes next is not in memory, and only what is was asked for.
+    Cold,
+}
+
+/// The first batch of a part.
+#[derive(Clone, Copy, Debug)]
+struct First {
+    position: u64,
+    size_bytes: u64,
+    /// The offset after it.
+    end: Offset,
+}
+
+/// A part's end, and whether the range ends with it.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    position: u64,
+    complete: bool,
+}
+
+impl Gather {
+    /// Takes a chunk of batches; nothing if it is empty.
+    fn take(&mut self, chunk: Chunk) {
+        if !chunk.is_empty() {
+            self.left_bytes = self.left_bytes.saturating_sub(chunk.len());
+            self.chunks.push(chunk);
+        }
+    }
+}
+
+impl Segment {
+    /// Adds this segment's part of a range; `Break` when the range ends in it.
+    pub(crate) fn gather(&self, gather: &mut Gather) -> Result<ControlFlow<End>, ReadError> {
+        if gather.resident_only && !self.is_ready() {
+            return Ok(ControlFlow::Break(End::Cold));
+        }
+        let index = self.index()?;
+        if gather.resident_only && !self.heads_resident(index, gather)? {
+            return Ok(ControlFlow::Break(End::Cold));
+        }
+        let Some(first) = self.first(index, gather.from)? else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        if first.end > gather.upto {
+            return Ok(ControlFlow::Break(End::Complete));
+        }
+        let must_bytes = if gather.at_least_one && gather.chunks.is_empty() {
+            first.size_bytes
+        } else {
+            0
+        };
+        let budget = as_u64(gather.left_bytes).max(must_bytes);
+        if budget < first.size_bytes {
+            return Ok(ControlFlow::Break(End::Complete));
+        }
+        let limit = self.size_bytes.min(first.position.saturating_add(budget));
+        match &self.source {
+            Source::Active { .. } => self.take_read(first.position..limit, gather),
+            Source::Sealed(_) => self.take_mapped(index, first, limit, gather),
+        }
+    }
+
+    /// Whether file and index are at hand. (A file closed by a cache is opened anew; that is quick.)
+    fn is_ready(&self) -> bool {
+        match &self.source {
+            Source::Active { .. } => true,
+            Source::Sealed(sealed) => sealed.file.get().is_some() && sealed.index.get().is_some(),
+        }
+    }
+
+    /// Whether what a read of this range looks at and gives seems to be in memory.
+    fn heads_resident(&self, index: &SparseIndex, gather: &Gather) -> Result<bool, ReadError> {
+        let Some(entry) = index.at_offset(gather.from).or_else(|| index.get(0)) else {
+            return Ok(true);
+        };
+        let len = as_u64(gather.left_bytes.max(LOOK_UP_BYTES));
+        let len = len.min(self.size_bytes.saturating_sub(entry.position));
+        Ok(self.file()?.is_resident(entry.position, len))
+    }
+
+    /// The first batch that ends behind `from`, without a look at the file where the index says it all.
+    fn first(&self, index: &SparseIndex, from: Offset) -> Result<Option<First>, ReadError> {
+        let after = index.entries_while(|entry| entry.offset <= from);
+        if let Some(batch) = after.checked_sub(1).and_then(|at| alone(index, at)) {
+            return Ok(Some(batch));
+        }
+        let found = self.find_offset(from)?;
+        Ok(found.map(|found| First {
+            position: found.position,
+            size_bytes: as_u64(found.header.size_bytes()),
+            end: found.header.last_offset().plus(1),
+        }))
+    }
+
+    /// Where the last batch ends that lies below both `limit` and `upto`, by the index and by heads.
+    fn last(
+        &self,
+        index: &SparseIndex,
+        first: First,
+        limit: u64,
+        upto: Offset,
+    ) -> Result<Last, ReadError> {
+        if limit == self.size_bytes && self.end_offset <= upto {
+            return Ok(Last {
+                position: limit,
+                complete: false,
+            });
+        }
+        let complete = |position| Last {
+            position,
+            complete: true,
+        };
+        let fits = |entry: &IndexEntry| entry.position <= limit && entry.offset < upto;
+        let after = index.entries_while(fits);
+        if let Some(batch) = after.checked_sub(1).and_then(|at| alone(index, at)) {
+            let end = batch.position + batch.size_bytes;
+            let whole = end <= limit && batch.end <= upto;
+            return Ok(complete(if whole { end } else { batch.position }));
+        }
+        let entry = after.checked_sub(1).and_then(|at| index.get(at));
+        let from = entry.map_or(first.position, |entry| entry.position.max(first.position));
+        let cut = self.walk_frames(from, LOOK_UP_BYTES, &mut |position, head| {
+            let below = match head {
+                Head::Batch(header) => header.last_offset() < upto,
+                Head::Control { .. } => true,
+            };
+            if below && head.size_bytes() <= limit - position {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(position)
+            }
+        })?;
+        Ok(cut.map_or(
+            Last {
+                position: self.size_bytes,
+                complete: false,
+            },
+            complete,
+        ))
+    }
+
+    /// Gives a range of a sealed segment, as slices of its mapping if it can be had.
+    fn take_mapped(
+        &self,
+        index: &SparseIndex,
+        first: First,
+        limit: u64,
+        gather: &mut Gather,
+    ) -> Result<ControlFlow<End>, ReadError> {
+        let last = self.last(index, first, limit, gather.upto)?;
+        let file = self.file()?;
+        let mapping = file.map(self.size_bytes);
+        let mapping = mapping.map_err(ReadError::io(self.path()))?;
+        let part = first.position..last.position;
+        match mapping {
+            Some(mapping) => self.take_slices(&mapping, index, part, gather)?,
+            None => {
+                let bytes = self.whole(part.clone())?;
+                for run in runs(index, part.clone()) {
+                    gather.take(Chunk::Memory(bytes.slice(within(&run, part.start))));
+                }
+            }
+        }
+        Ok(if last.complete {
+            ControlFlow::Break(End::Complete)
+        } else {
+            ControlFlow::Continue(())
+        })
+    }
+
+    fn take_slices(
+        &self,
+        mapping: &Mapping,
+        index: &SparseIndex,
+        part: Range<u64>,
+        gather: &mut Gather,
+    ) -> Result<(), ReadError> {
+        for run in runs(index, part) {
+            let slice = mapping.slice(within(&run, 0));
+            let slice = slice.ok_or_else(|| self.corrupt(run.start, "range past the segment"))?;
+            self.check_cut(run.end)?;
+            if !gather.resident_only {
+                slice.make_resident().map_err(ReadError::io(self.path()))?;
+            }
+            gather.take(Chunk::Mapped(slice));
+        }
+        Ok(())
+    }
+
+    /// Exactly these bytes of the file.
+    fn whole(&self, part: Range<u64>) -> Result<Bytes, ReadError> {
+        let wanted = usize::try_from(part.end - part.start).unwrap_or(usize::MAX);
+        let bytes = self.range(part.start, wanted)?;
+        if bytes.len() < wanted {
+            self.check_cut(part.end)?;
+            return Err(self.corrupt(part.start, "file ends inside the segment"));
+        }
+        Ok(bytes.into())
+    }
+
+    /// Reads a range of the active segment and cuts it into runs of whole batches.
+    fn take_read(
+        &self,
+        part: Range<u64>,
+        gather: &mut Gather,
+    ) -> Result<ControlFlow<End>, ReadError> {
+        let wanted = usize::try_from(part.end - part.start).unwrap_or(usize::MAX);
+        let bytes = Bytes::from(self.range(part.start, wanted)?);
+        let (mut at, mut run_from) = (0, 0);
+        let mut complete = false;
+        while at < bytes.len() {
+            let is_cut = |size: u64| size > as_u64(bytes.len() - at);
+            let place = part.start + as_u64(at);
+            let head = match read_head(&bytes[at..]) {
+                Ok(head) if !is_cut(head.size_bytes()) => head,
+                // What does not fit in the bytes asked for was not asked for; a segment has no torn end.
+                _ if part.start + as_u64(bytes.len()) < self.size_bytes => break,
+                Ok(_) => return Err(self.corrupt(place, "frame reaches past the segment")),
+                Err(reason) => return Err(self.corrupt(place, reason)),
+            };
+            let size = usize::try_from(head.size_bytes()).unwrap_or(usize::MAX);
+            match head {
+                Head::Batch(header) if header.last_offset() >= gather.upto => {
+                    complete = true;
+                    break;
+                }
+                Head::Batch(_) => {}
+                Head::Control { .. } => {
+                    gather.take(Chunk::Memory(bytes.slice(run_from..at)));
+                    run_from = at + size;
+                }
+            }
+            at += size;
+        }
+        gather.take(Chunk::Memory(bytes.slice(run_from..at)));
+        if complete || part.start + as_u64(at) < self.size_bytes {
+            return Ok(ControlFlow::Break(End::Complete));
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+}
+
+/// The batch of the `at`-th entry, if the next entry is the very next frame: then the index knows its end.
+fn alone(index: &SparseIndex, at: usize) -> Option<First> {
+    let (entry, next) = (index.get(at)?, index.get(at + 1)?);
+    (entry.index.next() == next.index).then(|| First {
+        position: entry.position,
+        size_bytes: next.position - entry.position,
+        end: next.offset,
+    })
+}
+
+/// A part of a file without its control frames.
+fn runs(index: &SparseIndex, part: Range<u64>) -> impl Iterator<Item = Range<u64>> {
+    let mut at = part.start;
+    let mut controls = index
+        .controls_from(part.start)
+        .take_while(move |place| place.position < part.end)
+        .map(|place| (place.position, place.position + u64::from(place.size_bytes)))
+        .chain([(part.end, part.end)]);
+    std::iter::from_fn(move || {
+        let (end, next) = controls.next()?;
+        let run = at..end;
+        at = next;
+        Some(run)
+    })
+}
+
+/// A range of a file as a range of what was read or mapped from `start` on.
+fn within(run: &Range<u64>, start: u64) -> Range<usize> {
+    let place = |position: u64| usize::try_from(position - start).unwrap_or(usize::MAX);
+    place(run.start)..place(run.end)
+}
