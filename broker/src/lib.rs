@@ -42,8 +42,9 @@ use config::Endpoint;
 use coordinator::Coordinator;
 use coordinator::registry::RegistryTopics;
 use metrics::Metrics;
-use node::{Node, ProducerIds};
+use node::{DISK_READS_MAX, Node, ProducerIds};
 use partition::Registry;
+use tokio::sync::Semaphore;
 
 /// A running broker.
 #[derive(Debug)]
@@ -113,6 +114,7 @@ impl Broker {
             metrics: Metrics::default(),
             clock,
             producer_ids: ProducerIds::default(),
+            disk_reads: Arc::new(Semaphore::new(DISK_READS_MAX)),
         });
         let stop = CancellationToken::new();
         let listener = tokio::spawn(net::listener::run(

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -11,6 +12,9 @@ use crate::coordinator::Coordinator;
 use crate::metrics::Metrics;
 use crate::partition::Registry;
 use crate::partition::registry::ChangeFailure;
+
+/// Reads that wait for the disk at a time: enough to keep a disk busy, and each holds a thread.
+pub(crate) const DISK_READS_MAX: usize = 64;
 
 /// This broker, as the others of its cluster would see it.
 #[derive(Debug)]
@@ -33,6 +37,8 @@ pub struct Node {
     pub clock: Arc<dyn Clock>,
     /// Ids for producers.
     pub producer_ids: ProducerIds,
+    /// Places for reads that wait for the disk.
+    pub disk_reads: Arc<Semaphore>,
 }
 
 /// Gives every producer an id of its own; a block at a time is taken from the catalogue.

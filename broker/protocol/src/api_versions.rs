@@ -4,12 +4,11 @@
 //! error 35 and at least the row of ApiVersions itself, so that the client can ask again
 //! ([`ApiVersionsResponse::unsupported_version`]). The response header is always v0 (`header.rs`).
 
-use bytes::Bytes;
-
 use crate::api_key::ApiKey;
 use crate::error_code::ErrorCode;
 use crate::header::encode_response_frame;
 use crate::messages::messages;
+use crate::records::Piece;
 use crate::text::Str;
 use crate::wire::EncodeError;
 
@@ -70,7 +69,7 @@ impl ApiVersionsResponse {
     }
 
     /// The whole frame of that answer.
-    pub fn unsupported_version_frame(correlation_id: i32) -> Result<Vec<Bytes>, EncodeError> {
+    pub fn unsupported_version_frame(correlation_id: i32) -> Result<Vec<Piece>, EncodeError> {
         encode_response_frame::<ApiVersionsRequest>(
             correlation_id,
             0,

@@ -50,5 +50,5 @@ pub fn encode_versioned<M: Message>(message: &M, version: i16) -> Result<Bytes, 
     let mut to = Encoder::new();
     to.i16(version);
     message.encode(&mut to, version)?;
-    Ok(Bytes::from(to.finish().concat()))
+    Ok(Bytes::from(to.finish()?.concat()))
 }

@@ -240,7 +240,7 @@ mod tests {
     fn written(write: impl FnOnce(&mut Encoder)) -> Vec<u8> {
         let mut to = Encoder::new();
         write(&mut to);
-        to.finish().concat()
+        to.finish().unwrap().concat()
     }
 
     fn reader(bytes: &[u8]) -> Decoder {

@@ -7,6 +7,7 @@ use std::mem::size_of;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use crate::records::Piece;
 use crate::value::Wire;
 use crate::wire::{EncodeError, STRING_BYTES_MAX, Version};
 
@@ -19,7 +20,7 @@ const SPLICE_BYTES_MIN: usize = 512;
 pub struct Encoder {
     buffer: BytesMut,
     /// Slices and the length of `buffer` when they were added, in order.
-    spliced: Vec<(usize, Bytes)>,
+    spliced: Vec<(usize, Piece)>,
     spliced_bytes: usize,
 }
 
@@ -39,39 +40,56 @@ impl Encoder {
         self.len() == 0
     }
 
-    /// Ends the frame: its bytes in order, for one vectored write.
-    pub fn finish(mut self) -> Vec<Bytes> {
+    /// Ends a message that is in memory as a whole: its bytes in order.
+    pub fn finish(self) -> Result<Vec<Bytes>, EncodeError> {
+        Piece::all_in_memory(self.pieces())
+    }
+
+    /// What was written, in order, for one vectored write.
+    fn pieces(mut self) -> Vec<Piece> {
         let mut segments = Vec::with_capacity(2 * self.spliced.len() + 1);
         let mut taken = 0;
         for (at, slice) in self.spliced {
             if at > taken {
-                segments.push(self.buffer.split_to(at - taken).freeze());
+                segments.push(Piece::Memory(self.buffer.split_to(at - taken).freeze()));
                 taken = at;
             }
             segments.push(slice);
         }
         if !self.buffer.is_empty() {
-            segments.push(self.buffer.freeze());
+            segments.push(Piece::Memory(self.buffer.freeze()));
         }
         segments
     }
 
     /// Ends a frame whose first four bytes were kept free for its length, which is filled in.
-    pub(crate) fn finish_frame(mut self) -> Result<Vec<Bytes>, EncodeError> {
+    pub(crate) fn finish_frame(mut self) -> Result<Vec<Piece>, EncodeError> {
         let length = self.len() - size_of::<i32>();
         let length = i32::try_from(length).map_err(|_| EncodeError::TooLong(length))?;
         self.buffer[..size_of::<i32>()].copy_from_slice(&length.to_be_bytes());
-        Ok(self.finish())
+        Ok(self.pieces())
     }
 
     /// Writes bytes as they are; large ones are spliced in without a copy.
     pub fn bytes(&mut self, bytes: &Bytes) {
         if bytes.len() >= SPLICE_BYTES_MIN {
-            self.spliced_bytes += bytes.len();
-            self.spliced.push((self.buffer.len(), bytes.clone()));
+            self.splice(Piece::Memory(bytes.clone()));
         } else {
             self.buffer.put_slice(bytes);
         }
+    }
+
+    /// Writes a piece as it is; one that lies elsewhere is never copied.
+    pub(crate) fn piece(&mut self, piece: &Piece) {
+        match piece {
+            Piece::Memory(bytes) => self.bytes(bytes),
+            Piece::Stored(_) => self.splice(piece.clone()),
+        }
+    }
+
+    fn splice(&mut self, piece: Piece) {
+        self.spliced_bytes += piece.len();
+        self.spliced.push((self.buffer.len(), piece));
     }
 
     /// Writes the bytes of an array as they are.
@@ -154,8 +172,8 @@ impl Encoder {
         let size = inner.len();
         self.uvarint(tag);
         self.uvarint(u32::try_from(size).map_err(|_| EncodeError::TooLong(size))?);
-        for segment in inner.finish() {
-            self.bytes(&segment);
+        for piece in inner.pieces() {
+            self.piece(&piece);
         }
         Ok(())
     }
@@ -175,7 +193,7 @@ mod tests {
         to.bytes(&large);
         to.bytes(&large);
         assert_eq!(to.len(), 3 * SPLICE_BYTES_MIN + 2);
-        let segments = to.finish();
+        let segments = to.finish().unwrap();
         assert_eq!(
             segments,
             [

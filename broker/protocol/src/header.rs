@@ -12,6 +12,7 @@ use bytes::Bytes;
 
 use crate::api_key::ApiKey;
 use crate::messages::{Message, Request};
+use crate::records::Piece;
 use crate::text::Str;
 use crate::wire::{DecodeError, Decoder, EncodeError, Encoder, Version};
 
@@ -120,7 +121,7 @@ pub fn encode_response_frame<R: Request>(
     correlation_id: i32,
     version: i16,
     response: &R::Response,
-) -> Result<Vec<Bytes>, EncodeError> {
+) -> Result<Vec<Piece>, EncodeError> {
     let mut to = Encoder::new();
     to.i32(0);
     ResponseHeader { correlation_id }.encode(&mut to, R::KEY, version);
@@ -145,7 +146,7 @@ pub fn encode_request_frame<R: Request>(
     }
     .encode(&mut to)?;
     request.encode(&mut to, version)?;
-    to.finish_frame()
+    Piece::all_in_memory(to.finish_frame()?)
 }
 
 /// Reads a received response frame (without its length) to a request of this version.

@@ -16,6 +16,7 @@
 //! let response = HeartbeatResponse { error_code: ErrorCode::UNKNOWN_MEMBER_ID, ..Default::default() };
 //! let answer =
 //!     encode_response_frame::<HeartbeatRequest>(header.correlation_id, header.api_version, &response).unwrap();
+//! let answer = headrace_protocol::Piece::all_in_memory(answer).unwrap();
 //! assert_eq!(answer.concat(), [0, 0, 0, 12, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 25, 0]);
 //! ```
 //!
@@ -62,6 +63,6 @@ pub mod sync_group;
 pub use api_key::ApiKey;
 pub use error_code::ErrorCode;
 pub use messages::{Message, Request};
-pub use records::Records;
+pub use records::{Piece, Records, StoredBytes};
 pub use text::Str;
 pub use wire::{DecodeError, Decoder, EncodeError, Encoder};

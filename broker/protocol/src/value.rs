@@ -142,8 +142,8 @@ impl Nullable for Records {
         to.length(value.map(Records::len), version)?;
         value
             .into_iter()
-            .flat_map(Records::segments)
-            .for_each(|segment| to.bytes(segment));
+            .flat_map(Records::pieces)
+            .for_each(|piece| to.piece(piece));
         Ok(())
     }
 }

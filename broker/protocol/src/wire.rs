@@ -79,6 +79,9 @@ pub enum EncodeError {
     /// A string above 32,767 bytes, or a frame, array or byte field above 2 GiB.
     #[error("value of {0} bytes or elements is too long for its length field")]
     TooLong(usize),
+    /// Records that lie elsewhere, in a message that has to be in memory as a whole.
+    #[error("stored records in a message other than a fetch response")]
+    Stored,
     /// A version that the message does not have.
     #[error("version {version} of API {key} is not supported")]
     Version {

@@ -29,7 +29,8 @@ use headrace_protocol::offset_fetch::{
 };
 use headrace_protocol::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use headrace_protocol::{
-    ApiKey, DecodeError, Decoder, EncodeError, Encoder, ErrorCode, Message, Records, Request, Str,
+    ApiKey, DecodeError, Decoder, EncodeError, Encoder, ErrorCode, Message, Piece, Records,
+    Request, StoredBytes, Str,
 };
 use uuid::Uuid;
 
@@ -50,7 +51,7 @@ fn hex(digits: &str) -> Bytes {
 fn encode<M: Message>(message: &M, version: i16) -> Result<Bytes, EncodeError> {
     let mut to = Encoder::new();
     message.encode(&mut to, version)?;
-    Ok(to.finish().concat().into())
+    Ok(to.finish()?.concat().into())
 }
 
 fn decode<M: Message>(bytes: &Bytes, version: i16) -> Result<M, DecodeError> {
@@ -65,9 +66,8 @@ fn golden<M: Message + PartialEq + std::fmt::Debug>(message: &M, version: i16, d
 
 #[test]
 fn an_unsupported_api_versions_request_is_answered_in_the_layout_of_version_0() {
-    let frame = ApiVersionsResponse::unsupported_version_frame(0x0a0b_0c0d)
-        .unwrap()
-        .concat();
+    let frame = ApiVersionsResponse::unsupported_version_frame(0x0a0b_0c0d).unwrap();
+    let frame = Piece::all_in_memory(frame).unwrap().concat();
     // length | correlation id, no tags | error 35 | int32 count | key 18, 0 to 4 | no throttle time, no tags
     assert_eq!(
         Bytes::from(frame),
@@ -94,9 +94,8 @@ fn a_response_to_flexible_api_versions_has_the_old_header() {
     let body =
         "0000 02 001200000004 00 00000000 02 00 08 02 0266 0001 0002 00 01 08 0000000000000007";
     golden(&response, 3, body);
-    let frame = encode_response_frame::<ApiVersionsRequest>(5, 3, &response)
-        .unwrap()
-        .concat();
+    let frame = encode_response_frame::<ApiVersionsRequest>(5, 3, &response).unwrap();
+    let frame = Piece::all_in_memory(frame).unwrap().concat();
     assert_eq!(
         Bytes::from(frame.clone()),
         hex(&format!("00000027 00000005 {body}"))
@@ -371,12 +370,74 @@ fn record_sets_are_spliced_into_the_frame_and_sliced_out_of_it() {
         .records
         .clone()
         .unwrap()
-        .into_bytes();
+        .into_bytes()
+        .unwrap();
     assert!(
         frame.as_ptr_range().contains(&records.as_ptr()),
         "not copied"
     );
     assert_eq!(records.len(), 5600);
+}
+
+/// Records that lie elsewhere; `None` where they cannot be read.
+#[derive(Debug)]
+struct Elsewhere(Option<Bytes>);
+
+impl StoredBytes for Elsewhere {
+    fn len(&self) -> usize {
+        self.0.as_ref().map_or(1000, Bytes::len)
+    }
+
+    fn io_slice(&self) -> std::io::IoSlice<'_> {
+        std::io::IoSlice::new(self.0.as_deref().expect("only readable ones are sent"))
+    }
+
+    fn to_bytes(&self) -> std::io::Result<Bytes> {
+        self.0.clone().ok_or(std::io::ErrorKind::NotFound.into())
+    }
+}
+
+#[test]
+fn stored_records_are_pieces_of_a_response_and_of_nothing_else() {
+    let bytes = Bytes::from(vec![5; 700]);
+    let stored = Piece::Stored(std::sync::Arc::new(Elsewhere(Some(bytes.clone()))));
+    let front = Piece::Memory(Bytes::from_static(&[4; 10]));
+    let records = Records::from(vec![front, stored.clone(), stored]);
+    let partition = |records| PartitionData {
+        records: Some(records),
+        ..PartitionData::default()
+    };
+    let response = |records| FetchResponse {
+        responses: vec![FetchableTopicResponse {
+            topic: Str::from_static("t"),
+            partitions: vec![partition(records)],
+            ..FetchableTopicResponse::default()
+        }],
+        ..FetchResponse::default()
+    };
+    let pieces = encode_response_frame::<FetchRequest>(1, 12, &response(records.clone())).unwrap();
+    let kinds: Vec<bool> = pieces
+        .iter()
+        .map(|piece| matches!(piece, Piece::Stored(_)))
+        .collect();
+    assert_eq!(kinds, [false, true, true, false]);
+    assert_eq!(
+        Piece::all_in_memory(pieces.clone()),
+        Err(EncodeError::Stored)
+    );
+
+    let sent: Vec<u8> = pieces
+        .iter()
+        .flat_map(|piece| piece.io_slice().to_vec())
+        .collect();
+    let frame = Bytes::from(sent).slice(4..);
+    let (_, read) = decode_response_frame::<FetchRequest>(frame, 12).unwrap();
+    assert_eq!(read, response(records.clone()));
+    assert_eq!(records.into_bytes().unwrap().len(), 1410);
+
+    let lost = Records::from(vec![Piece::Stored(std::sync::Arc::new(Elsewhere(None)))]);
+    assert_ne!(lost.clone(), lost, "what cannot be read equals nothing");
+    assert!(lost.into_bytes().is_err());
 }
 
 #[test]

@@ -31,7 +31,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use headrace_protocol::api_versions::ApiVersionsResponse;
 use headrace_protocol::header::{decode_request_frame, encode_response_frame};
-use headrace_protocol::{ApiKey, DecodeError, Decoder, EncodeError, Request, Str};
+use headrace_protocol::{ApiKey, DecodeError, Decoder, EncodeError, Piece, Request, Str};
 use tracing::error;
 
 use crate::node::Node;
@@ -122,7 +122,7 @@ pub(crate) enum Refusal {
 /// How a request ends.
 pub(crate) enum Outcome {
     /// With these bytes, the length included.
-    Answer(Vec<Bytes>),
+    Answer(Vec<Piece>),
     /// With nothing: produce with acks=0.
     Silence,
     /// With the end of the connection.

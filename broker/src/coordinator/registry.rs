@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use headrace_storage::Offset;
 use headrace_storage::record::Batch;
+use headrace_storage::{Chunk, Offset};
 use uuid::Uuid;
 
 use super::groups::event::AppendError;
@@ -52,11 +52,14 @@ impl OffsetsLog for Handle {
     ) -> BoxFuture<'static, Result<Vec<Bytes>, ReadFailed>> {
         let view = self.view();
         Box::pin(async move {
-            let read = tokio::task::spawn_blocking(move || view.read(from, upto, bytes_max, true));
             let failed = |error: &dyn std::fmt::Display| ReadFailed(error.to_string());
-            read.await
-                .map_err(|error| failed(&error))?
-                .map_err(|error| failed(&error))
+            let read = tokio::task::spawn_blocking(move || {
+                let chunks = view.read(from, upto, bytes_max, true);
+                let chunks = chunks.map_err(|error| failed(&error))?;
+                let bytes = |chunk: &Chunk| chunk.to_bytes().map_err(|error| failed(&error));
+                chunks.iter().map(bytes).collect()
+            });
+            read.await.map_err(|error| failed(&error))?
         })
     }
 }

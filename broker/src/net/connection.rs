@@ -14,11 +14,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use headrace_protocol::Piece;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::frame::{FrameError, FrameReader, write_all};
 use crate::api::{self, Outcome, Refusal, Work};
@@ -30,6 +31,10 @@ const IN_FLIGHT_MAX: usize = 128;
 
 /// Unit of the budget for request bytes: fine enough to be fair, coarse enough to count in 32 bits.
 const BUDGET_UNIT_BYTES: usize = 1024;
+
+/// What a write fails with when the kernel cannot read what is to be sent: records in a mapped file that
+/// somebody truncated, or that the disk cannot read. The frame has begun, so the connection has to end.
+const EFAULT: i32 = 14;
 
 /// Why a connection ends.
 #[derive(Debug, thiserror::Error)]
@@ -156,9 +161,15 @@ async fn write(mut to: OwnedWriteHalf, node: &Node, mut work: mpsc::Receiver<Pen
             Outcome::Close(refusal) => return refusal.into(),
         };
         if let Err(failed) = write_all(&mut to, &frame).await {
+            if failed.raw_os_error() == Some(EFAULT) {
+                warn!(
+                    ?api,
+                    "a file of the log was cut or cannot be read while it was sent"
+                );
+            }
             return failed.into();
         }
-        node.metrics.sent(frame.iter().map(bytes::Bytes::len).sum());
+        node.metrics.sent(frame.iter().map(Piece::len).sum());
     }
     // best effort: the client may be gone already
     drop(to.shutdown().await);

@@ -3,11 +3,15 @@
 //! The length is the client's word: memory grows only as bytes arrive. A frame is a slice of the buffer it
 //! was read into, so record batches reach the disk without being copied here.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use headrace_protocol::Piece;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::timeout;
 
 /// The largest request: Kafka's `socket.request.max.bytes`, so that every client's limits fit below it.
@@ -108,42 +112,54 @@ async fn in_time(read: impl Future<Output = Result<(), FrameError>>) -> Result<(
         .unwrap_or(Err(FrameError::Slow))
 }
 
-/// Writes all pieces in order, without joining them.
+/// Writes all pieces in order, without joining them or looking into them: those that lie in a mapped file
+/// are seen by the kernel alone.
 pub(super) async fn write_all<W: AsyncWrite + Unpin>(
     to: &mut W,
-    pieces: &[Bytes],
+    pieces: &[Piece],
 ) -> io::Result<()> {
     let mut left = pieces;
     let mut skip = 0;
-    while !left.is_empty() {
-        let first = IoSlice::new(&left[0][skip..]);
-        let rest = left[1..]
-            .iter()
-            .take(SLICES_MAX - 1)
-            .map(|piece| IoSlice::new(piece));
-        let slices: Vec<_> = std::iter::once(first).chain(rest).collect();
-        let mut written = to.write_vectored(&slices).await?;
-        if written == 0 && slices.iter().any(|slice| !slice.is_empty()) {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        written += skip;
-        skip = 0;
-        while let Some(piece) = left.first() {
-            if written < piece.len() {
-                skip = written;
-                break;
-            }
-            written -= piece.len();
+    loop {
+        while let Some(first) = left.first()
+            && first.len() <= skip
+        {
+            skip -= first.len();
             left = &left[1..];
         }
+        if left.is_empty() {
+            return Ok(());
+        }
+        let written =
+            poll_fn(|context| poll_write(Pin::new(&mut *to), context, left, skip)).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        skip += written;
     }
-    Ok(())
+}
+
+/// Writes what the socket takes of the pieces, without the first `skip` bytes.
+fn poll_write<W: AsyncWrite>(
+    to: Pin<&mut W>,
+    context: &mut Context<'_>,
+    pieces: &[Piece],
+    skip: usize,
+) -> Poll<io::Result<usize>> {
+    let mut slices = [IoSlice::new(&[]); SLICES_MAX];
+    let mut count = 0;
+    for (slice, piece) in slices.iter_mut().zip(pieces) {
+        *slice = piece.io_slice();
+        count += 1;
+    }
+    slices[0].advance(skip);
+    to.poll_write_vectored(context, &slices[..count])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::duplex;
+    use tokio::io::{AsyncWriteExt, duplex};
 
     #[tokio::test]
     async fn frames_are_read_whole_however_they_arrive() {
@@ -197,6 +213,7 @@ mod tests {
             .collect();
         let (mut client, mut server) = duplex(5);
         let expected = pieces.concat();
+        let pieces: Vec<Piece> = pieces.into_iter().map(Piece::Memory).collect();
         let writer = tokio::spawn(async move {
             write_all(&mut server, &pieces).await.unwrap();
         });

@@ -1,6 +1,7 @@
 //! The requests that most tests need, with little to say.
 
 use bytes::Bytes;
+use headrace_protocol::ErrorCode;
 use headrace_protocol::create_topics::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, CreateTopicsResponse,
 };
@@ -11,7 +12,6 @@ use headrace_protocol::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
     TopicProduceData,
 };
-use headrace_protocol::{ErrorCode, Records};
 use headrace_storage::record::{Batch, BatchBuilder, Compression, batches};
 
 use crate::support::Client;
@@ -152,7 +152,7 @@ pub(crate) fn fetched_batches(data: &PartitionData) -> Vec<Batch> {
     let records = data
         .records
         .clone()
-        .map_or(Bytes::new(), Records::into_bytes);
+        .map_or(Bytes::new(), |records| records.into_bytes().unwrap());
     batches(records).collect::<Result<_, _>>().unwrap()
 }
 

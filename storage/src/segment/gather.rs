@@ -198,13 +198,12 @@ impl Segment {
         let mapping = file.map(self.size_bytes);
         let mapping = mapping.map_err(ReadError::io(self.path()))?;
         let part = first.position..last.position;
-        match mapping {
-            Some(mapping) => self.take_slices(&mapping, index, part, gather)?,
-            None => {
-                let bytes = self.whole(part.clone())?;
-                for run in runs(index, part.clone()) {
-                    gather.take(Chunk::Memory(bytes.slice(within(&run, part.start))));
-                }
+        if let Some(mapping) = mapping {
+            self.take_slices(&mapping, index, part, gather)?;
+        } else {
+            let bytes = self.whole(part.clone())?;
+            for run in runs(index, part.clone()) {
+                gather.take(Chunk::Memory(bytes.slice(within(&run, part.start))));
             }
         }
         Ok(if last.complete {

@@ -64,6 +64,7 @@ pub(super) fn check(
     version: i16,
 ) -> Result<Batch, Rejected> {
     let bytes = records.unwrap_or_default().into_bytes();
+    let bytes = bytes.map_err(|error| rejected(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?;
     if bytes.is_empty() {
         return Err(rejected(ErrorCode::INVALID_RECORD, "no record batch"));
     }
