@@ -101,7 +101,7 @@ impl Segment {
         }
         let limit = self.size_bytes.min(first.position.saturating_add(budget));
         match &self.source {
-            Source::Active { .. } => self.take_read(first.position..limit, gather),
+            Source::Active { .. } => self.take_read(first, limit, gather),
             Source::Sealed(_) => self.take_mapped(index, first, limit, gather),
         }
     }
@@ -166,14 +166,17 @@ impl Segment {
         let entry = after.checked_sub(1).and_then(|at| index.get(at));
         let from = entry.map_or(first.position, |entry| entry.position.max(first.position));
         let cut = self.walk_frames(from, LOOK_UP_BYTES, &mut |position, head| {
-            let below = match head {
-                Head::Batch(header) => header.last_offset() < upto,
-                Head::Control { .. } => true,
+            let next = match head {
+                Head::Batch(header) => header.last_offset().plus(1),
+                Head::Control { .. } => head.base_offset(),
             };
-            if below && head.size_bytes() <= limit - position {
-                ControlFlow::Continue(())
-            } else {
+            if next > upto || head.size_bytes() > limit - position {
                 ControlFlow::Break(position)
+            } else if next == upto {
+                // nothing behind it is wanted, not even a look at it
+                ControlFlow::Break(position + head.size_bytes())
+            } else {
+                ControlFlow::Continue(())
             }
         })?;
         Ok(cut.map_or(
@@ -246,20 +249,26 @@ impl Segment {
     /// Reads a range of the active segment and cuts it into runs of whole batches.
     fn take_read(
         &self,
-        part: Range<u64>,
+        first: First,
+        limit: u64,
         gather: &mut Gather,
     ) -> Result<ControlFlow<End>, ReadError> {
-        let wanted = usize::try_from(part.end - part.start).unwrap_or(usize::MAX);
-        let bytes = Bytes::from(self.range(part.start, wanted)?);
+        let start = first.position;
+        let wanted = usize::try_from(limit - start).unwrap_or(usize::MAX);
+        let bytes = Bytes::from(self.range(start, wanted)?);
+        if as_u64(bytes.len()) < first.size_bytes {
+            self.check_cut(start + first.size_bytes)?;
+            return Err(self.corrupt(start, "file ends inside the segment"));
+        }
         let (mut at, mut run_from) = (0, 0);
         let mut complete = false;
         while at < bytes.len() {
             let is_cut = |size: u64| size > as_u64(bytes.len() - at);
-            let place = part.start + as_u64(at);
+            let place = start + as_u64(at);
             let head = match read_head(&bytes[at..]) {
                 Ok(head) if !is_cut(head.size_bytes()) => head,
                 // What does not fit in the bytes asked for was not asked for; a segment has no torn end.
-                _ if part.start + as_u64(bytes.len()) < self.size_bytes => break,
+                _ if start + as_u64(bytes.len()) < self.size_bytes => break,
                 Ok(_) => return Err(self.corrupt(place, "frame reaches past the segment")),
                 Err(reason) => return Err(self.corrupt(place, reason)),
             };
@@ -278,7 +287,7 @@ impl Segment {
             at += size;
         }
         gather.take(Chunk::Memory(bytes.slice(run_from..at)));
-        if complete || part.start + as_u64(at) < self.size_bytes {
+        if complete || start + as_u64(at) < self.size_bytes {
             return Ok(ControlFlow::Break(End::Complete));
         }
         Ok(ControlFlow::Continue(()))

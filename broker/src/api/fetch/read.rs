@@ -147,8 +147,8 @@ pub(super) fn read(
     Some(pass)
 }
 
-/// Reads one partition. A view whose file went (retention and compaction replace the view first, then
-/// remove) is taken anew.
+/// Reads one partition. A view whose file went (retention, compaction and truncation replace the view
+/// first, then the file) is taken anew.
 fn partition(
     handle: &Handle,
     asked: &FetchPartition,
@@ -171,7 +171,13 @@ fn partition(
 }
 
 fn is_gone(failed: &ReadError) -> bool {
-    matches!(failed, ReadError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    match failed {
+        ReadError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        ReadError::Truncated { .. } => true,
+        ReadError::OutOfRange { .. }
+        | ReadError::NoSuchEntry { .. }
+        | ReadError::Corrupt { .. } => false,
+    }
 }
 
 /// What a view gives; `None` where it would have to wait and may not.

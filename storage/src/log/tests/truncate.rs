@@ -242,12 +242,8 @@ fn view_of_truncated_entries_gives_an_error_and_never_other_bytes() {
         for batch in &before {
             let (from, upto) = (batch.base_offset(), batch.last_offset().plus(1));
             match view.read(from, upto, usize::MAX, true) {
-                Ok(runs) => {
-                    let read: Vec<Batch> = runs
-                        .into_iter()
-                        .flat_map(batches)
-                        .map(Result::unwrap)
-                        .collect();
+                Ok(chunks) => {
+                    let read = batches_of(&chunks);
                     assert_eq!(read, std::slice::from_ref(batch), "{last}, offset {from}");
                     assert!(upto <= end, "{last}, offset {from}");
                 }
