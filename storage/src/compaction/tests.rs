@@ -257,10 +257,11 @@ fn horizon_takes_the_place_of_the_base_timestamp_and_no_time_changes() {
         bench.roll();
         bench.clean();
         let view = bench.log.reader().view();
-        let runs = view
+        let chunks = view
             .read(Offset(0), view.log_end(), usize::MAX, true)
             .unwrap();
-        let batches = runs.into_iter().flat_map(crate::record::batches);
+        let bytes = chunks.iter().map(|chunk| chunk.to_bytes().unwrap());
+        let batches = bytes.flat_map(crate::record::batches);
         let batches: Vec<Batch> = batches.map(Result::unwrap).collect();
         let header = batches[0].header();
         assert!(header.has_delete_horizon());

@@ -127,7 +127,7 @@ impl Segment {
     /// The first batch that ends behind `from`, without a look at the file where the index says it all.
     fn first(&self, index: &SparseIndex, from: Offset) -> Result<Option<First>, ReadError> {
         let after = index.entries_while(|entry| entry.offset <= from);
-        if let Some(batch) = after.checked_sub(1).and_then(|at| alone(index, at)) {
+        if let Some(batch) = after.checked_sub(1).and_then(|at| self.alone(index, at)) {
             return Ok(Some(batch));
         }
         let found = self.find_offset(from)?;
@@ -136,6 +136,18 @@ impl Segment {
             size_bytes: as_u64(found.header.size_bytes()),
             end: found.header.last_offset().plus(1),
         }))
+    }
+
+    /// The batch of the `at`-th entry, if the next entry is the very next frame: then the index knows where
+    /// it ends. (Compaction leaves gaps between batches: there it does not.)
+    fn alone(&self, index: &SparseIndex, at: usize) -> Option<First> {
+        let (entry, next) = (index.get(at)?, index.get(at + 1)?);
+        let adjoins = entry.index.next() == next.index && self.compacted().is_none();
+        adjoins.then(|| First {
+            position: entry.position,
+            size_bytes: next.position - entry.position,
+            end: next.offset,
+        })
     }
 
     /// Where the last batch ends that lies below both `limit` and `upto`, by the index and by heads.
@@ -158,7 +170,7 @@ impl Segment {
         };
         let fits = |entry: &IndexEntry| entry.position <= limit && entry.offset < upto;
         let after = index.entries_while(fits);
-        if let Some(batch) = after.checked_sub(1).and_then(|at| alone(index, at)) {
+        if let Some(batch) = after.checked_sub(1).and_then(|at| self.alone(index, at)) {
             let end = batch.position + batch.size_bytes;
             let whole = end <= limit && batch.end <= upto;
             return Ok(complete(if whole { end } else { batch.position }));
@@ -292,16 +304,6 @@ impl Segment {
         }
         Ok(ControlFlow::Continue(()))
     }
-}
-
-/// The batch of the `at`-th entry, if the next entry is the very next frame: then the index knows its end.
-fn alone(index: &SparseIndex, at: usize) -> Option<First> {
-    let (entry, next) = (index.get(at)?, index.get(at + 1)?);
-    (entry.index.next() == next.index).then(|| First {
-        position: entry.position,
-        size_bytes: next.position - entry.position,
-        end: next.offset,
-    })
 }
 
 /// A part of a file without its control frames.

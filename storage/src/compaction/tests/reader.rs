@@ -33,10 +33,10 @@ impl Reader {
     pub(super) fn read_upto(&mut self, view: &LogView, upto: Offset) -> Vec<Seen> {
         let mut seen = Vec::new();
         while self.position < upto {
-            let runs = view
+            let chunks = view
                 .read(self.position, view.last_stable(), 700, true)
                 .unwrap();
-            if runs.is_empty() {
+            if chunks.is_empty() {
                 break;
             }
             let mut aborted = view
@@ -44,7 +44,10 @@ impl Reader {
                 .unwrap();
             aborted.sort_by_key(|of| of.first_offset);
             let mut aborted = aborted.into_iter().peekable();
-            for batch in runs.into_iter().flat_map(batches) {
+            for batch in chunks
+                .iter()
+                .flat_map(|chunk| batches(chunk.to_bytes().unwrap()))
+            {
                 let batch = batch.unwrap();
                 let header = *batch.header();
                 while let Some(begun) = aborted.next_if(|of| of.first_offset <= batch.last_offset())
