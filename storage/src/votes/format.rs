@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use super::{GroupId, Sequence, VoteState};
 use crate::log::Hint;
+use crate::planted::{Mistake, planted};
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
 use crate::segment::format::as_u64;
 
@@ -101,7 +102,11 @@ pub(super) fn write_round(
         out.resize(start + BLOCK_BYTES - CRC_BYTES, 0);
         let crc = crc32c::crc32c_append(seed(first_pair + as_u64(chunk)), &out[start..]);
         out.put_u32(crc);
-        out.extend_from_within(start..);
+        if planted(Mistake::JournalOneCopy) {
+            out.resize(start + PAIR_BYTES, 0);
+        } else {
+            out.extend_from_within(start..);
+        }
     }
     (out, as_u64(chunks))
 }

@@ -55,9 +55,16 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 pub(crate) fn batches_of(view: &LogView, upto: Offset) -> Result<Vec<Batch>, String> {
     let runs = view.read(view.log_start(), upto, usize::MAX, true);
     let runs = runs.map_err(|error| format!("read fails: {}", chain(&error)))?;
-    let checked = runs.into_iter().flat_map(batches);
-    let checked: Result<Vec<Batch>, _> = checked.collect();
-    checked.map_err(|error| format!("a batch is not sound: {}", chain(&error)))
+    let mut found = Vec::new();
+    for run in runs {
+        let bytes = run.to_bytes();
+        let bytes = bytes.map_err(|error| format!("read fails: {}", chain(&error)))?;
+        for batch in batches(bytes) {
+            let unsound = |error| format!("a batch is not sound: {}", chain(&error));
+            found.push(batch.map_err(unsound)?);
+        }
+    }
+    Ok(found)
 }
 
 /// A batch as [`Seen`] has it.

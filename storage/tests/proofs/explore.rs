@@ -82,6 +82,18 @@ pub(crate) struct Explored {
     pub(crate) took: Duration,
 }
 
+impl Explored {
+    /// Both together.
+    pub(crate) fn and(self, other: Explored) -> Explored {
+        Explored {
+            calls: self.calls + other.calls,
+            states: self.states + other.states,
+            recoveries: self.recoveries + other.recoveries,
+            took: self.took + other.took,
+        }
+    }
+}
+
 impl fmt::Display for Explored {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Explored {

@@ -17,4 +17,5 @@ mod history;
 #[cfg(feature = "planted")]
 mod planted;
 mod seeded;
+mod votes;
 mod workloads;

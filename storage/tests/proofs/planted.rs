@@ -9,7 +9,7 @@ use crate::crash_states::{SEED, shallow};
 use crate::driver::recorded;
 use crate::explore::{Depth, explore};
 use crate::workloads::{self, Workload};
-use crate::{damage, failing};
+use crate::{damage, failing, votes};
 
 /// How one proof ended: how much it tried, and what it found.
 type Outcome = (u64, Result<(), String>);
@@ -23,9 +23,11 @@ enum Proof {
     Shallow(Workload),
     FailingCalls,
     Damage,
+    Votes,
+    DamagedVotes,
 }
 
-use Proof::{CrashStates, Damage, FailingCalls, Shallow};
+use Proof::{CrashStates, Damage, DamagedVotes, FailingCalls, Shallow, Votes};
 
 /// The proof that is to find a mistake; `None` while its place is not written yet.
 fn finder(mistake: Mistake) -> Option<Proof> {
@@ -41,6 +43,8 @@ fn finder(mistake: Mistake) -> Option<Proof> {
         Mistake::GroupBeyondBound => Shallow(workloads::BOUND),
         Mistake::RetryAfterFailedSync => FailingCalls,
         Mistake::IndexTrusted | Mistake::CorruptionCut => Damage,
+        Mistake::VoteNotSynced | Mistake::JournalReplacedWithoutSync => Votes,
+        Mistake::JournalOneCopy => DamagedVotes,
         _ => return None,
     })
 }
@@ -51,6 +55,8 @@ impl Proof {
             CrashStates((run, _)) | Shallow((run, _)) => format!("crash states of {run:?}"),
             FailingCalls => "failing calls".to_owned(),
             Damage => "flipped bytes".to_owned(),
+            Votes => "crash states of votes".to_owned(),
+            DamagedVotes => "flipped bytes of votes".to_owned(),
         }
     }
 
@@ -60,6 +66,11 @@ impl Proof {
             Shallow(run) => (run, shallow()),
             FailingCalls => return failing::every_call_may_fail(),
             Damage => return damage::every_byte_may_flip(),
+            Votes => {
+                let (explored, result) = votes::every_crash();
+                return (explored.states, result);
+            }
+            DamagedVotes => return votes::every_byte_may_flip(),
         };
         let (proof, trace) = recorded(script);
         let (explored, result) = explore(&proof, &trace, depth, SEED);
