@@ -80,7 +80,7 @@ impl AppendFailure {
             AppendFailure::LogClosed => ErrorCode::KAFKA_STORAGE_ERROR,
             AppendFailure::Deleted => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             // the client looks for the leader again, and finds it once the broker is back
-            AppendFailure::Stopping => ErrorCode::NOT_LEADER_OR_FOLLOWER,
+            AppendFailure::NotLeader | AppendFailure::Stopping => ErrorCode::NOT_LEADER_OR_FOLLOWER,
             AppendFailure::TimedOut => ErrorCode::REQUEST_TIMED_OUT,
         }
     }

@@ -26,6 +26,7 @@ impl OffsetsLog for Handle {
                 Err(
                     AppendFailure::LogClosed
                     | AppendFailure::Deleted
+                    | AppendFailure::NotLeader
                     | AppendFailure::Stopping
                     // The coordinator's batches have no producer.
                     | AppendFailure::Sequence(_),

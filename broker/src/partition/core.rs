@@ -1,36 +1,51 @@
-//! What a leader decides about its partition: `step(event) -> effects`, and nothing else.
+//! What a replica decides about its partition: events in, effects out, and nothing else.
 //!
 //! No tokio, no clock, no file: the shard turns effects into writes and replies, a simulator can do the
-//! same. Consensus slots in between [`Effect::Append`] and [`Event::Flushed`]; today what is durable here
-//! is committed.
+//! same. Consensus (`raft`) sits in the middle of it:
 //!
 //! ```text
-//! Append -> sequence check -> offset and epoch stamped -> Effect::Append ... Written -> replies to acks=1
-//!                |                                                       ... Flushed -> HighWatermark,
-//!                '-> repeat, refusal: Reply                                             replies to acks=all
+//! Append -> wait for the turn -> sequence check -> stamped -> proposed in this term -> Effect::Append
+//!                                     '-> repeat, refusal: Reply     '-> dropped: NotLeader, nothing moved
+//!   ... Written -> replies to acks=1     ... Durable -> committed -> Effect::Committed, replies to acks=all
 //! ```
 //!
+//! The caller's turn: [`Core::step`] for whatever happened, then [`Core::turn`], then do the effects in order;
+//! `turn` again if it says so.
+//!
 //! Invariants, asserted by [`Core::assert_order`]: log start <= high watermark <= written <= next offset.
-//! The high watermark never goes back. Nothing is answered before it satisfies the acks asked for, a
-//! repeat included. After a failed write nothing is appended or acknowledged again.
+//! The high watermark never goes back. `next_offset` moves only with an accepted proposal. Nothing is answered
+//! before it satisfies the acks asked for, a repeat included, nor before this replica's vote is synced. After a
+//! failed write, or a panic of the consensus, nothing is appended or acknowledged again.
+
+mod answers;
+mod proposals;
+mod tail;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use headrace_storage::record::Batch;
-use headrace_storage::{Entry, LeaderEpoch, Offset};
+use headrace_storage::{Entry, EntryIndex, LeaderEpoch, Offset};
+use raft::eraftpb::Message;
 
-use super::producers::{Producers, Verdict};
+use super::producers::Producers;
 use super::{Acks, AppendFailure, Appended};
+use crate::raft::{Group, Output, Role};
+use answers::Answers;
+use tail::{Tail, What};
 
 /// What a recovered log says about itself.
 #[derive(Debug, Default)]
 pub struct Recovered {
     /// The first offset there is.
     pub log_start: Offset,
+    /// The offset after what is known to be committed.
+    pub high_watermark: Offset,
     /// The offset after the last one; all below is durable.
     pub log_end: Offset,
-    /// The newest epoch.
-    pub epoch: LeaderEpoch,
+    /// The last entry.
+    pub last_index: EntryIndex,
     /// Producers as of the log end.
     pub producers: Producers,
     /// Where the producer snapshot beside the log was taken, if there is one.
@@ -46,8 +61,6 @@ pub struct Append<T> {
     pub acks: Acks,
     /// Comes back in [`Effect::Reply`].
     pub token: T,
-    /// The log wants to end its segment before a batch of this size.
-    pub roll: bool,
     /// The topic's timestamps are the broker's.
     pub log_append_time: bool,
     /// The broker's clock, milliseconds since 1970.
@@ -57,14 +70,27 @@ pub struct Append<T> {
 /// What happens to a partition.
 #[derive(Debug)]
 pub enum Event<T> {
-    /// This node leads from now on, in a term of its own.
-    Lead,
+    /// Ask to lead, in a term of its own. A lone voter then does.
+    Campaign,
+    /// A tick of the consensus went by; only while [`Core::needs_ticks`].
+    Tick,
     /// A produce request.
     Append(Append<T>),
+    /// End the segment, if it has anything in it: its time has come.
+    Roll {
+        /// The broker's clock, milliseconds since 1970.
+        now_ms: i64,
+    },
+    /// Records below the offset are no longer needed. Moves at most to the high watermark, and not back.
+    MoveLogStart(Offset),
     /// Everything below the offset is written.
     Written(Offset),
-    /// Everything below the offset is durable.
-    Flushed(Offset),
+    /// Everything up to the entry is durable.
+    Durable(EntryIndex),
+    /// Votes up to this number are synced.
+    VotesSynced(u64),
+    /// Producers as of the log's new end, after it was cut.
+    Producers(Producers),
     /// A write or sync failed; the log is closed to writes for good.
     WriteFailed,
     /// The partition goes away; all that waits gets this failure.
@@ -74,89 +100,152 @@ pub enum Event<T> {
 /// What the caller must do, in this order.
 #[derive(Debug)]
 pub enum Effect<T> {
+    /// Stage term and vote in the journal; [`Event::VotesSynced`] with the number once it is synced.
+    Vote {
+        /// The term.
+        term: LeaderEpoch,
+        /// Whom this replica voted for; 0 is nobody.
+        vote: u64,
+        /// The number of the change.
+        number: u64,
+    },
+    /// Stage the voters as of an entry in the journal, as with a vote.
+    Membership {
+        /// The entry.
+        index: EntryIndex,
+        /// The voters.
+        content: Bytes,
+        /// The number of the change.
+        number: u64,
+    },
+    /// Cut the log behind the entry, durably; then [`Event::Producers`].
+    Truncate(EntryIndex),
     /// Stage the entry in the log.
-    Append(Entry),
-    /// Show readers the new high watermark, and wake those that wait for it.
-    HighWatermark(Offset),
-    /// Keep this producer snapshot; what it says is durable.
+    Append(EntryIndex, Entry),
+    /// Send the message, with the payloads of the entries it names.
+    Send(Box<Message>),
+    /// Everything up to the entry is committed: show readers the high watermark, and wake those that wait.
+    Committed(EntryIndex, Offset),
+    /// The entry that begins this leader's term is committed: the partition can be used.
+    Serves,
+    /// Nobody asks for entries below: segments may be compacted, or removed if the log start passed them.
+    Window(EntryIndex),
+    /// Keep this producer snapshot; what it says is committed.
     Snapshot(Vec<u8>),
+    /// The consensus of this partition ended with a panic, and with it all writes.
+    Quarantined(Arc<str>),
     /// Answer.
     Reply(T, Result<Appended, AppendFailure>),
 }
 
-/// An answer that waits until everything up to `needs` is written or durable.
-#[derive(Debug)]
-struct Waiting<T> {
-    needs: Offset,
-    token: T,
-    answer: Appended,
-}
-
-/// The leader's state of one partition.
+/// One replica's state of one partition.
 #[derive(Debug)]
 pub struct Core<T> {
-    epoch: LeaderEpoch,
+    group: Group,
+    /// The term in which this replica leads.
+    leads: Option<LeaderEpoch>,
     log_start: Offset,
     /// The offset that the next record gets.
     next_offset: Offset,
     written: Offset,
     high_watermark: Offset,
     producers: Producers,
-    /// Answers to acks=1 (and 0, which the wire does not carry), ordered by `needs`.
-    until_written: VecDeque<Waiting<T>>,
-    /// Answers to acks=all, ordered by `needs`.
-    until_flushed: VecDeque<Waiting<T>>,
-    /// Taken at a roll, kept back until all that it describes is durable.
-    snapshot: Option<(Offset, Vec<u8>)>,
-    /// Where the one beside the log was taken.
+    /// Batches that came in this turn and have no place yet.
+    arriving: VecDeque<Append<T>>,
+    /// Control entries to propose before them.
+    wanted: Vec<Entry>,
+    /// What is in the log and not committed.
+    tail: Tail,
+    answers: Answers<T>,
+    /// Where the producer snapshot beside the log was taken.
     snapshot_kept: Option<Offset>,
+    /// Whether the window's start may be behind what it could be.
+    window_due: bool,
     failed: bool,
 }
 
 impl<T> Core<T> {
-    /// Takes over a recovered log; it leads after [`Event::Lead`].
-    pub fn new(recovered: Recovered) -> Core<T> {
+    /// Takes over a recovered log; it leads once it campaigned and won.
+    pub fn new(recovered: Recovered, group: Group) -> Core<T> {
         Core {
-            epoch: recovered.epoch,
+            group,
+            leads: None,
             log_start: recovered.log_start,
             next_offset: recovered.log_end,
             written: recovered.log_end,
-            high_watermark: recovered.log_end,
+            high_watermark: recovered.high_watermark,
             producers: recovered.producers,
-            until_written: VecDeque::new(),
-            until_flushed: VecDeque::new(),
-            snapshot: None,
+            arriving: VecDeque::new(),
+            wanted: Vec::new(),
+            tail: Tail::recovered(recovered.last_index, recovered.log_end),
+            answers: Answers::default(),
             snapshot_kept: recovered.snapshot,
+            window_due: false,
             failed: false,
         }
     }
 
-    /// Decides about one event; effects are added behind those already in `effects`.
+    /// Takes note of one event; effects are added behind those already in `effects`.
     pub fn step(&mut self, event: Event<T>, effects: &mut Vec<Effect<T>>) {
         match event {
-            Event::Lead => {
-                self.epoch = LeaderEpoch(self.epoch.0.saturating_add(1));
-                effects.push(Effect::Append(Entry::NoOp { term: self.epoch }));
+            Event::Campaign => self.group.campaign(),
+            Event::Tick => self.group.tick(),
+            Event::Append(append) if self.failed => {
+                let closed = Err(AppendFailure::LogClosed);
+                effects.push(Effect::Reply(append.token, closed));
             }
-            Event::Append(append) => self.append(append, effects),
-            Event::Written(offset) => {
-                self.written = self.written.max(offset);
-                answer(&mut self.until_written, self.written, effects);
+            Event::Append(append) => self.arriving.push_back(append),
+            Event::Roll { now_ms } => self.want(Entry::Roll { at_ms: now_ms }),
+            Event::MoveLogStart(offset) => {
+                let offset = offset.min(self.high_watermark);
+                if offset > self.log_start {
+                    self.want(Entry::LogStart { offset });
+                }
             }
-            Event::Flushed(offset) => self.flushed(offset, effects),
-            Event::WriteFailed => {
-                self.failed = true;
-                self.refuse_waiting(AppendFailure::LogClosed, effects);
-            }
-            Event::Abandon(failure) => {
-                self.failed = true;
-                self.refuse_waiting(failure, effects);
-            }
+            Event::Written(offset) => self.written = self.written.max(offset),
+            Event::Durable(index) => self.group.durable(index),
+            Event::VotesSynced(number) => self.group.votes_synced(number),
+            Event::Producers(producers) => self.producers = producers,
+            Event::WriteFailed => self.end(AppendFailure::LogClosed, effects),
+            Event::Abandon(failure) => self.end(failure, effects),
         }
-        self.assert_order();
     }
 
-    /// The producer state to keep when the log is closed: only if everything is durable, and there is
+    /// Proposes what has arrived and gives what follows from all events. `roll` says whether the log wants to
+    /// end its segment before so many more bytes. True: once the effects are done there is more to propose.
+    pub fn turn(&mut self, roll: &dyn Fn(usize) -> bool, effects: &mut Vec<Effect<T>>) -> bool {
+        let more = self.propose(roll, effects);
+        self.drain(effects);
+        if self.group.vote_is_synced() {
+            self.answers.written(self.written, effects);
+        }
+        self.answers.committed(self.high_watermark, effects);
+        self.yield_window(effects);
+        self.assert_order();
+        more && !self.failed
+    }
+
+    /// Whether [`Event::Tick`] means anything to it.
+    pub fn needs_ticks(&self) -> bool {
+        self.group.needs_ticks()
+    }
+
+    /// Whether batches wait for [`Core::turn`].
+    pub fn has_arrivals(&self) -> bool {
+        !self.arriving.is_empty()
+    }
+
+    /// Where the log begins, as it says after a commit: recovered entries may have moved it too.
+    pub fn log_starts(&mut self, at: Offset) {
+        self.log_start = self.log_start.max(at);
+    }
+
+    /// Why its consensus ended.
+    pub fn quarantined(&self) -> Option<&Arc<str>> {
+        self.group.quarantined()
+    }
+
+    /// The producer state to keep when the log is closed: only if everything is committed, and there is
     /// something that the snapshot beside the log does not say.
     pub fn snapshot_at_close(&self) -> Option<Vec<u8>> {
         let clean = !self.failed && self.high_watermark == self.next_offset;
@@ -165,108 +254,160 @@ impl<T> Core<T> {
         (clean && news).then(|| self.producers.snapshot(self.next_offset))
     }
 
-    fn append(&mut self, append: Append<T>, effects: &mut Vec<Effect<T>>) {
-        let Append {
-            mut batch,
-            acks,
-            token,
-            ..
-        } = append;
+    /// Takes the group's outputs, in their order.
+    fn drain(&mut self, effects: &mut Vec<Effect<T>>) {
         if self.failed {
-            return refuse(token, AppendFailure::LogClosed, effects);
-        }
-        let answer = match self.producers.check(batch.header()) {
-            Err(refused) => return refuse(token, AppendFailure::Sequence(refused), effects),
-            Ok(Verdict::Duplicate(original)) => Appended {
-                base_offset: original.base_offset,
-                last_offset: original.last_offset,
-                log_append_time: original.log_append_time,
-                log_start: self.log_start,
-            },
-            Ok(Verdict::Fresh) => {
-                if append.roll {
-                    self.roll(append.now_ms, effects);
-                }
-                batch.stamp(self.next_offset, self.epoch);
-                if append.log_append_time {
-                    batch.stamp_log_append_time(append.now_ms);
-                }
-                self.next_offset = batch.last_offset().plus(1);
-                self.producers.record(batch.header(), append.now_ms);
-                let answer = Appended {
-                    base_offset: batch.base_offset(),
-                    last_offset: batch.last_offset(),
-                    log_append_time: if append.log_append_time {
-                        append.now_ms
-                    } else {
-                        -1
-                    },
-                    log_start: self.log_start,
-                };
-                effects.push(Effect::Append(Entry::Batch(batch)));
-                answer
-            }
-        };
-        self.answer_when(acks, token, answer, effects);
-    }
-
-    /// Ends the segment; the producers that are silent for too long are forgotten at this place.
-    fn roll(&mut self, now_ms: i64, effects: &mut Vec<Effect<T>>) {
-        effects.push(Effect::Append(Entry::Roll { at_ms: now_ms }));
-        self.producers.expire(now_ms);
-        let bytes = self.producers.snapshot(self.next_offset);
-        self.snapshot = Some((self.next_offset, bytes));
-    }
-
-    fn flushed(&mut self, offset: Offset, effects: &mut Vec<Effect<T>>) {
-        self.written = self.written.max(offset);
-        if offset > self.high_watermark {
-            self.high_watermark = offset;
-            effects.push(Effect::HighWatermark(offset));
-        }
-        if let Some((at, bytes)) = self.snapshot.take_if(|(at, _)| *at <= offset) {
-            self.snapshot_kept = Some(at);
-            effects.push(Effect::Snapshot(bytes));
-        }
-        answer(&mut self.until_written, self.written, effects);
-        answer(&mut self.until_flushed, self.high_watermark, effects);
-    }
-
-    /// Answers at once if the acks are satisfied, as they are for most repeats, or parks the answer.
-    fn answer_when(
-        &mut self,
-        acks: Acks,
-        token: T,
-        answer: Appended,
-        effects: &mut Vec<Effect<T>>,
-    ) {
-        let needs = answer.last_offset.plus(1);
-        let (reached, waiting) = match acks {
-            Acks::None | Acks::Leader => (self.written, &mut self.until_written),
-            Acks::All => (self.high_watermark, &mut self.until_flushed),
-        };
-        if needs <= reached {
-            effects.push(Effect::Reply(token, Ok(answer)));
             return;
         }
-        // new batches go to the back; only a repeat of one that is on its way goes in between
-        let place = waiting.partition_point(|other| other.needs <= needs);
-        waiting.insert(
-            place,
-            Waiting {
-                needs,
-                token,
-                answer,
-            },
-        );
+        let mut outputs = Vec::new();
+        self.group.drain(&mut outputs);
+        for output in outputs {
+            match output {
+                Output::Role(role) => self.take_role(role, effects),
+                Output::Vote { term, vote, number } => {
+                    effects.push(Effect::Vote { term, vote, number });
+                }
+                Output::Membership {
+                    index,
+                    content,
+                    number,
+                } => effects.push(Effect::Membership {
+                    index,
+                    content,
+                    number,
+                }),
+                Output::Truncate(last) => {
+                    self.next_offset = self.tail.truncate(last, self.high_watermark);
+                    self.written = self.written.min(self.next_offset);
+                    effects.push(Effect::Truncate(last));
+                }
+                Output::Append(index, entry) => self.place(index, entry, effects),
+                Output::Send(message) => effects.push(Effect::Send(Box::new(message))),
+                Output::Committed(upto) => self.commit(upto, effects),
+            }
+        }
+        if let Some(reason) = self.group.quarantined() {
+            effects.push(Effect::Quarantined(Arc::clone(reason)));
+            self.end(AppendFailure::LogClosed, effects);
+        }
     }
 
-    fn refuse_waiting(&mut self, failure: AppendFailure, effects: &mut Vec<Effect<T>>) {
-        let waiting = self
-            .until_written
-            .drain(..)
-            .chain(self.until_flushed.drain(..));
-        effects.extend(waiting.map(|waiting| Effect::Reply(waiting.token, Err(failure))));
+    fn take_role(&mut self, role: Role, effects: &mut Vec<Effect<T>>) {
+        let before = self.leads;
+        self.leads = match role {
+            Role::Leader(term) => Some(term),
+            Role::Follower { .. } | Role::Candidate(_) => None,
+        };
+        if before.is_some() && self.leads != before {
+            self.refuse_all(AppendFailure::NotLeader, effects);
+        }
+    }
+
+    /// Takes note of an entry that becomes part of the log.
+    fn place(&mut self, index: EntryIndex, entry: Entry, effects: &mut Vec<Effect<T>>) {
+        let (end, what) = match &entry {
+            Entry::Batch(batch) => (batch.last_offset().plus(1), What::Other),
+            Entry::Roll { at_ms } => {
+                // silent producers are forgotten here, by the leader's clock
+                self.producers.expire(*at_ms);
+                let bytes = self.producers.snapshot(self.tail.end());
+                (self.tail.end(), What::Roll(bytes))
+            }
+            Entry::LogStart { offset } => (self.tail.end(), What::LogStart(*offset)),
+            Entry::NoOp { term } if self.leads == Some(*term) => (self.tail.end(), What::NoOp),
+            Entry::NoOp { .. } | Entry::Membership { .. } => (self.tail.end(), What::Other),
+        };
+        self.tail.push(index, end, what);
+        self.next_offset = self.next_offset.max(end);
+        effects.push(Effect::Append(index, entry));
+    }
+
+    /// Everything up to the entry is committed: what waited for that has its effect.
+    fn commit(&mut self, upto: EntryIndex, effects: &mut Vec<Effect<T>>) {
+        let mut then = Vec::new();
+        while let Some((end, what)) = self.tail.pop(upto) {
+            self.high_watermark = self.high_watermark.max(end);
+            match what {
+                What::Other => {}
+                What::NoOp => {
+                    then.push(Effect::Serves);
+                    self.restate_voters(upto, effects);
+                }
+                What::Roll(bytes) => {
+                    self.snapshot_kept = Some(end);
+                    then.push(Effect::Snapshot(bytes));
+                    self.restate_voters(upto, effects);
+                }
+                What::LogStart(offset) => {
+                    self.log_start = self.log_start.max(offset);
+                    self.window_due = true;
+                }
+            }
+        }
+        effects.push(Effect::Committed(upto, self.high_watermark));
+        effects.append(&mut then);
+    }
+
+    /// Has the journal say again who votes, so that a start need not look for it through all segments.
+    fn restate_voters(&mut self, upto: EntryIndex, effects: &mut Vec<Effect<T>>) {
+        self.window_due = true;
+        if let Some((content, number)) = self.group.restate_voters() {
+            let index = upto;
+            effects.push(Effect::Membership {
+                index,
+                content,
+                number,
+            });
+        }
+    }
+
+    fn yield_window(&mut self, effects: &mut Vec<Effect<T>>) {
+        if self.window_due
+            && let Some(start) = self.group.window_may_start()
+        {
+            self.window_due = false;
+            self.group.window_starts(start);
+            effects.push(Effect::Window(start));
+        }
+    }
+
+    fn want(&mut self, entry: Entry) {
+        let same = |other: &Entry| std::mem::discriminant(other) == std::mem::discriminant(&entry);
+        self.wanted.retain(|other| !same(other));
+        self.wanted.push(entry);
+    }
+
+    /// No more writes.
+    fn end(&mut self, failure: AppendFailure, effects: &mut Vec<Effect<T>>) {
+        self.failed = true;
+        self.wanted.clear();
+        self.refuse_all(failure, effects);
+    }
+
+    fn refuse_all(&mut self, failure: AppendFailure, effects: &mut Vec<Effect<T>>) {
+        self.answers.refuse(failure, effects);
+        let arriving = self.arriving.drain(..);
+        effects.extend(arriving.map(|append| Effect::Reply(append.token, Err(failure))));
+    }
+
+    /// As after a role change that the group has not told yet.
+    #[cfg(test)]
+    pub(super) fn testing_stop_leading(&mut self) {
+        self.leads = None;
+    }
+
+    #[cfg(test)]
+    pub(super) fn testing_lead_in(&mut self, term: LeaderEpoch) {
+        self.leads = Some(term);
+    }
+
+    /// Hands the group what makes it panic.
+    #[cfg(test)]
+    pub(super) fn testing_break_consensus(&mut self) {
+        let content = Bytes::new();
+        let mistaken = vec![Entry::Membership { content }];
+        let term = self.leads.expect("it leads");
+        assert!(self.group.propose(term, mistaken).is_err());
     }
 
     /// The order of positions that everything relies on (replication notes).
@@ -281,18 +422,5 @@ impl<T> Core<T> {
             self.written,
             self.next_offset
         );
-    }
-}
-
-fn refuse<T>(token: T, failure: AppendFailure, effects: &mut Vec<Effect<T>>) {
-    effects.push(Effect::Reply(token, Err(failure)));
-}
-
-/// Answers all that waited for `reached`, in offset order.
-fn answer<T>(waiting: &mut VecDeque<Waiting<T>>, reached: Offset, effects: &mut Vec<Effect<T>>) {
-    while waiting.front().is_some_and(|first| first.needs <= reached) {
-        if let Some(Waiting { token, answer, .. }) = waiting.pop_front() {
-            effects.push(Effect::Reply(token, Ok(answer)));
-        }
     }
 }

@@ -1,14 +1,16 @@
 //! Partitions: who owns them, what they decide, how others reach them.
 //!
 //! ```text
-//!  api/produce --append--> Handle ==bounded inbox==> shard thread: core.step -> log.write -> sync worker
-//!                            ^                                        '-- Flushed -> high watermark, replies
+//!  api/produce --append--> Handle ==bounded inbox==> shard thread: core.turn -> log.write -> sync worker
+//!                            ^                           '-- votes -> journal      '-- durable -> committed
+//!                            '------------------------------- replies, high watermark ------------'
 //!  api/fetch  --view-------> Handle -> LogReader (immutable view; never visits the shard)
 //! ```
 //!
-//! `registry` knows which topics exist and owns the catalogue; `shard` owns logs; `core` and `producers`
-//! decide and are pure; `waiters` wakes fetches.
+//! `registry` knows which topics exist and owns the catalogue; `shard` owns logs, `votes` their shard's
+//! journal; `core` (with `raft` inside) and `producers` decide and are pure; `waiters` wakes fetches.
 
+mod boot;
 pub mod core;
 #[cfg(test)]
 mod core_tests;
@@ -18,9 +20,11 @@ pub mod producers;
 pub mod registry;
 mod shard;
 mod syncer;
+mod ticker;
+mod votes;
 pub mod waiters;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use headrace_storage::record::Batch;
@@ -68,6 +72,9 @@ pub enum AppendFailure {
     /// A write failed, now or before; the log takes no more.
     #[error("the log is closed to writes")]
     LogClosed,
+    /// This replica does not lead; the batch may still be committed if it was proposed before.
+    #[error("this replica does not lead the partition")]
+    NotLeader,
     /// The topic was deleted.
     #[error("the topic is deleted")]
     Deleted,
@@ -97,7 +104,11 @@ struct Inner {
     inbox: mpsc::Sender<Message>,
     reader: LogReader,
     waiters: Arc<Waiters>,
+    closed: Closed,
 }
+
+/// Why a partition takes no more writes; set once, by its shard.
+type Closed = Arc<OnceLock<Arc<str>>>;
 
 /// A batch on its way; resolves when its acks are satisfied or it is refused.
 #[derive(Debug)]
@@ -146,6 +157,11 @@ impl Handle {
         timeout(within, answered)
             .await
             .unwrap_or(Err(AppendFailure::TimedOut))
+    }
+
+    /// Why the partition takes no more writes until the next start; reads go on.
+    pub fn closed(&self) -> Option<&str> {
+        self.0.closed.get().map(|reason| &**reason)
     }
 
     /// The read side of the log.

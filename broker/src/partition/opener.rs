@@ -1,17 +1,20 @@
 //! Opens and closes logs, many side by side: both wait for the disk, and neither may hold up a shard.
 //!
-//! A log is opened here and then handed to its shard, with the state of its producers.
+//! A log is opened here and then handed to its shard, with its replica's group and the state of its producers.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use headrace_storage::fs::Disk;
-use headrace_storage::{Log, LogConfig, LogIdentity, Offset, OpenError, WriteError};
+use headrace_storage::votes::{GroupId, VoteState};
+use headrace_storage::{Log, LogConfig, LogIdentity, Offset, OpenError, ReadError, WriteError};
 use tracing::{error, warn};
 
+use super::boot::{Identity, boot, committed_offset};
 use super::core::Recovered;
 use super::producers::Producers;
+use crate::raft::Group;
 
 /// Logs opened or closed at a time; a disk gains little from more waiting for it (see `syncer`).
 const THREADS: usize = 16;
@@ -25,12 +28,17 @@ pub(super) struct Place {
     pub(super) dir: PathBuf,
     pub(super) identity: LogIdentity,
     pub(super) config: LogConfig,
+    pub(super) replica: Identity,
+    /// What the vote journal knows of it.
+    pub(super) state: Option<VoteState>,
 }
 
 /// A log and what its leader must know.
 #[derive(Debug)]
 pub(super) struct Opened {
+    pub(super) id: GroupId,
     pub(super) log: Log,
+    pub(super) group: Group,
     pub(super) recovered: Recovered,
 }
 
@@ -43,6 +51,9 @@ pub enum OpenFailure {
     /// The log cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// What consensus must know of it cannot be read.
+    #[error("cannot read the entries that consensus starts from: {0}")]
+    Entries(#[from] ReadError),
     /// Its producers cannot be read back.
     #[error("cannot read the producers' state: {0}")]
     Producers(String),
@@ -65,17 +76,29 @@ pub(super) fn open_all(
             dir,
             identity,
             config,
+            replica,
+            state,
         } = place;
-        let log = Log::open(Arc::clone(disk), &dir, identity, config)?;
+        let mut log = Log::open(Arc::clone(disk), &dir, identity, config)?;
+        let group = Group::new(boot(&log, replica, state.as_ref())?);
+        log.commit(group.commit());
         let (snapshot, producers) = read_producers(&log, now_ms)?;
         let recovered = Recovered {
             log_start: log.log_start(),
+            high_watermark: committed_offset(&log, group.commit(), state.as_ref()),
             log_end: log.log_end(),
-            epoch: log.epoch(),
+            last_index: log.last_index(),
             producers,
             snapshot,
         };
-        Ok(Opened { log, recovered })
+        log.set_high_watermark(recovered.high_watermark);
+        let id = GroupId::from(&identity);
+        Ok(Opened {
+            id,
+            log,
+            group,
+            recovered,
+        })
     })
 }
 
@@ -102,7 +125,10 @@ pub(super) fn close_all(logs: Vec<Closing>) -> Result<(), WriteError> {
 
 /// The producers as of the log's end: the newest snapshot that the log reaches, and what came after it.
 /// Gives the snapshot's offset too.
-fn read_producers(log: &Log, now_ms: i64) -> Result<(Option<Offset>, Producers), OpenFailure> {
+pub(super) fn read_producers(
+    log: &Log,
+    now_ms: i64,
+) -> Result<(Option<Offset>, Producers), OpenFailure> {
     let snapshot = match log.read_side_file(PRODUCERS_FILE) {
         Ok(bytes) => bytes.and_then(|bytes| Producers::restore(&bytes)),
         Err(damaged) => {

@@ -3,28 +3,34 @@
 //! It may block: on the disk, and on the shards that take and drop logs for it. The last catalogue written
 //! is the truth; an image whose write failed is thrown away.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use headrace_storage::data_dir::DataDir;
+use headrace_storage::votes::{GroupId, VoteState};
 use headrace_storage::{LogConfig, LogIdentity, LogReader, WriteError};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::boot::Identity;
 use super::opener::{OpenFailure, Opened, Place, open_all};
 use super::registry::{ChangeFailure, LoadError, NewTopic, Topic, Topics};
 use super::shard::{Adopt, Message, Slot, answer};
-use super::{Handle, Inner, Waiters};
+use super::{Closed, Handle, Inner, Waiters};
 use crate::clock::Clock;
 use crate::controller::image::{Image, TopicRecord};
+use crate::raft::ReplicaId;
 use crate::topic_config::TopicConfig;
 
 /// The file with the catalogue, in the data directory.
 const CATALOGUE: &str = "catalogue";
+
+/// The first replica of a partition on a node; one that is rebuilt gets the next.
+const FIRST_INCARNATION: u32 = 1;
 
 /// Where an answer goes.
 type Reply<T> = oneshot::Sender<Result<T, ChangeFailure>>;
@@ -59,6 +65,7 @@ struct Adopting {
     slot: Slot,
     inbox: mpsc::Sender<Message>,
     waiters: Arc<Waiters>,
+    closed: Closed,
     answer: oneshot::Receiver<Result<LogReader, OpenFailure>>,
 }
 
@@ -71,6 +78,8 @@ pub(super) struct Owner {
     /// What readers see; written here only.
     topics: Arc<ArcSwap<Topics>>,
     next_slot: u64,
+    /// What the vote journals knew at the start, until its log is opened.
+    states: HashMap<GroupId, VoteState>,
 }
 
 impl Owner {
@@ -87,11 +96,13 @@ impl Owner {
             image: Image::default(),
             topics,
             next_slot: 0,
+            states: HashMap::new(),
         }
     }
 
     /// Reads the catalogue, removes what it does not name, opens what it names.
-    pub(super) fn load(&mut self) -> Result<(), LoadError> {
+    pub(super) fn load(&mut self, states: HashMap<GroupId, VoteState>) -> Result<(), LoadError> {
+        self.states = states;
         let logs = self.data.logs()?;
         let Some(bytes) = self.data.read_file(CATALOGUE)? else {
             return if logs.is_empty() {
@@ -271,16 +282,25 @@ impl Owner {
         finish.collect()
     }
 
-    fn places(&self, topic: &TopicRecord) -> Vec<Place> {
+    fn places(&mut self, topic: &TopicRecord) -> Vec<Place> {
         let config = log_config(&parsed(topic));
-        let place = |partition| Place {
-            dir: self.data.log_dir(topic.id, partition),
-            identity: LogIdentity {
+        let node = u32::try_from(self.data.node_id()).expect("node ids are not negative");
+        let place = |partition| {
+            let identity = LogIdentity {
                 cluster_id: self.data.cluster_id(),
                 topic_id: topic.id,
                 partition,
-            },
-            config,
+            };
+            Place {
+                dir: self.data.log_dir(topic.id, partition),
+                identity,
+                config,
+                replica: Identity {
+                    replica: ReplicaId::new(FIRST_INCARNATION, node),
+                    seed: rand::random(),
+                },
+                state: self.states.remove(&GroupId::from(&identity)),
+            }
         };
         (0..topic.partitions).map(place).collect()
     }
@@ -293,12 +313,14 @@ impl Owner {
         let shard = usize::try_from(slot.0 % shards).expect("below the number of threads");
         let inbox = self.shards[shard].clone();
         let waiters = Arc::new(Waiters::default());
+        let closed = Arc::new(OnceLock::new());
         let (reply, answer) = oneshot::channel();
         let adopt = Adopt {
             slot,
             opened,
             log_append_time,
             waiters: Arc::clone(&waiters),
+            closed: Arc::clone(&closed),
             reply,
         };
         // a shard that is gone drops the message and with it `reply`: seen when the answer is awaited
@@ -308,6 +330,7 @@ impl Owner {
             slot,
             inbox,
             waiters,
+            closed,
             answer,
         }
     }
@@ -327,6 +350,7 @@ fn finish_opening(
                 slot,
                 inbox,
                 waiters,
+                closed,
                 answer,
             } = adopting;
             let answer = answer.blocking_recv().unwrap_or(Err(OpenFailure::Stopped));
@@ -337,6 +361,7 @@ fn finish_opening(
                 inbox,
                 reader,
                 waiters,
+                closed,
             })
         });
         match led {

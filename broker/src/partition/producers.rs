@@ -249,6 +249,13 @@ fn advance(from: i32, by: i32) -> i32 {
     i32::try_from(wrapped).unwrap_or(0)
 }
 
+/// Whether a batch follows another of the same producer without a gap: it is then fresh if that one is.
+pub fn follows(before: &BatchHeader, header: &BatchHeader) -> bool {
+    header.producer_id == before.producer_id
+        && header.producer_epoch == before.producer_epoch
+        && header.base_sequence == advance(last_sequence(before), 1)
+}
+
 fn last_sequence(header: &BatchHeader) -> i32 {
     advance(header.base_sequence, header.last_offset_delta)
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use headrace_storage::WriteError;
 use headrace_storage::data_dir::{DataDir, DataDirError};
+use headrace_storage::votes::{GroupId, VoteJournal, VoteState, VotesError};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
@@ -25,6 +26,8 @@ use super::opener::OpenFailure;
 use super::owner::{Change, Owner};
 use super::shard;
 use super::syncer::Syncer;
+use super::ticker;
+use super::votes::Votes;
 use crate::clock::Clock;
 use crate::controller::image::{ImageError, TopicRefused};
 use crate::controller::topic_name;
@@ -133,6 +136,12 @@ pub enum LoadError {
     /// The directory or the catalogue cannot be read.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
+    /// The vote journals cannot be read.
+    #[error(transparent)]
+    Votes(#[from] VotesError),
+    /// A vote journal cannot be begun.
+    #[error("cannot begin a vote journal: {0}")]
+    Journal(#[from] WriteError),
     /// The catalogue makes no sense.
     #[error("{0}; the data directory is left as it is")]
     Catalogue(#[from] ImageError),
@@ -179,12 +188,18 @@ impl Registry {
         shard_count: usize,
     ) -> Result<Registry, LoadError> {
         let syncer = Syncer::start()?;
-        let shards = (0..shard_count.max(1))
-            .map(|number| shard::start(number, Arc::clone(clock), syncer.clone()))
+        let (states, journals) = open_journals(&data, shard_count.max(1))?;
+        let shards = (0..)
+            .zip(journals)
+            .map(|(number, journal)| {
+                let votes = Votes::new(journal);
+                shard::start(number, Arc::clone(clock), syncer.clone(), votes)
+            })
             .collect::<Result<Vec<_>, _>>()?;
+        ticker::start(shards.iter().map(mpsc::Sender::downgrade).collect())?;
         let topics = Arc::new(ArcSwap::from_pointee(Topics::default()));
         let mut owner = Owner::new(data, Arc::clone(clock), shards, Arc::clone(&topics));
-        owner.load()?;
+        owner.load(states)?;
         let (changes, inbox) = mpsc::channel(CHANGES_MAX);
         std::thread::Builder::new()
             .name("controller".to_owned())
@@ -280,4 +295,17 @@ impl Registry {
         }
         answer.await.unwrap_or(Ok(()))
     }
+}
+
+/// Reads all vote journals, whatever number of shards wrote them, and begins one for each shard of now.
+fn open_journals(
+    data: &DataDir,
+    shards: usize,
+) -> Result<(HashMap<GroupId, VoteState>, Vec<VoteJournal>), LoadError> {
+    let (disk, root) = (data.disk(), data.root());
+    let loaded = VoteJournal::load(&*disk, root)?;
+    let create = |shard| VoteJournal::create(Arc::clone(&disk), root, shard, &loaded);
+    let journals = (0..shards).map(create).collect::<Result<_, _>>()?;
+    VoteJournal::remove_others(&*disk, root, shards)?;
+    Ok((loaded.states, journals))
 }

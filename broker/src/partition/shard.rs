@@ -1,26 +1,34 @@
 //! A shard: one OS thread that owns logs outright, so that no lock lies on the write path.
 //!
-//! Its turn: drain the inbox -> `core.step` per message -> one write per touched log -> hand the sync to a
-//! worker. All that arrives for a log while its sync runs forms its next group. A finished sync comes back
-//! as a message and moves the high watermark.
+//! ```text
+//! drain the inbox -> core.step -> touched: core.turn -> effects -> votes: one write, one sync for all groups
+//!        ^                            ^                        '-> logs: one write each, one sync each
+//!        '---- Synced, VotesSynced ---'- Written, Durable, VotesSynced        (syncs run on workers)
+//! ```
+//! All that arrives for a log while its sync runs forms its next group. At most one tick is taken per turn of
+//! the loop, so nothing is replayed after a pause.
 //!
 //! The thread ends when it is told to stop (logs are closed) or when all senders are gone (they are not:
 //! what was acknowledged is durable, the next start recovers).
 
-use std::collections::{BTreeSet, HashMap};
+mod effects;
+mod writes;
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::thread;
 
 use headrace_storage::record::Batch;
-use headrace_storage::{Log, LogReader, SyncDone, WriteError};
+use headrace_storage::votes::{GroupId, JournalSynced};
+use headrace_storage::{Log, LogReader, Offset, SyncDone, WriteError};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, warn};
 
 use super::core::{Append, Core, Effect, Event};
-use super::opener::{OpenFailure, Opened, PRODUCERS_FILE, close_all};
+use super::opener::{OpenFailure, Opened, close_all};
 use super::syncer::Syncer;
-use super::{Acks, AppendFailure, Appended, Waiters};
+use super::votes::Votes;
+use super::{Acks, AppendFailure, Appended, Closed, Waiters};
 use crate::clock::Clock;
 
 /// Messages that wait for a shard before senders have to. Each stands for one batch of a request that is
@@ -44,7 +52,9 @@ pub(super) struct Adopt {
     pub(super) opened: Opened,
     pub(super) log_append_time: bool,
     pub(super) waiters: Arc<Waiters>,
-    /// Answered when this node leads the partition: its no-op is durable.
+    pub(super) closed: Closed,
+    /// Answered when this node leads the partition: its no-op is committed. A partition whose consensus is
+    /// quarantined can be read.
     pub(super) reply: oneshot::Sender<Result<LogReader, OpenFailure>>,
 }
 
@@ -62,6 +72,20 @@ pub(super) enum Message {
         slot: Slot,
         done: SyncDone,
     },
+    VotesSynced(JournalSynced),
+    /// A tenth of a second went by.
+    Tick,
+    /// End the segment: its time has come.
+    #[expect(dead_code, reason = "upkeep will send it")]
+    Roll {
+        slot: Slot,
+    },
+    /// Records below are no longer needed.
+    #[expect(dead_code, reason = "upkeep will send it")]
+    MoveLogStart {
+        slot: Slot,
+        to: Offset,
+    },
     /// Forget the log without closing it; its files are about to be removed.
     Drop {
         slot: Slot,
@@ -78,15 +102,19 @@ pub(super) fn start(
     number: usize,
     clock: Arc<dyn Clock>,
     syncer: Syncer,
+    votes: Votes,
 ) -> io::Result<mpsc::Sender<Message>> {
     let (sender, inbox) = mpsc::channel(INBOX_MESSAGES_MAX);
     let shard = Shard {
         clock,
         syncer,
+        votes,
         own_inbox: sender.downgrade(),
         partitions: HashMap::new(),
         touched: BTreeSet::new(),
+        unwritten: BTreeSet::new(),
         effects: Vec::new(),
+        ticked: false,
         stop: None,
     };
     thread::Builder::new()
@@ -97,35 +125,47 @@ pub(super) fn start(
 
 /// A partition and what this thread does for it.
 struct Owned {
+    id: GroupId,
     log: Log,
     core: Core<Reply>,
     waiters: Arc<Waiters>,
+    closed: Closed,
     log_append_time: bool,
     syncing: bool,
-    /// Who waits for the no-op of this term.
+    /// Effects from a cut on that has to wait for the sync that is under way.
+    held: VecDeque<Effect<Reply>>,
+    /// Who waits for this node to lead.
     opening: Option<oneshot::Sender<Result<LogReader, OpenFailure>>>,
 }
 
 impl Owned {
-    /// The first entry of this term is durable: from now on the partition can be used.
+    /// From now on the partition can be used.
     fn opened(&mut self) {
         if let Some(opening) = self.opening.take() {
-            self.log.set_high_watermark(self.log.flushed());
             answer(opening, Ok(self.log.reader()));
         }
+    }
+
+    /// Says why it takes no more writes; the first reason counts.
+    fn close(&self, reason: Arc<str>) {
+        drop(self.closed.set(reason));
     }
 }
 
 struct Shard {
     clock: Arc<dyn Clock>,
     syncer: Syncer,
+    votes: Votes,
     /// Weak, so that the thread ends with its last user.
     own_inbox: mpsc::WeakSender<Message>,
     partitions: HashMap<Slot, Owned>,
-    /// Logs with something to write or sync in this turn.
+    /// Partitions whose core has something to decide.
     touched: BTreeSet<Slot>,
-    /// Reused by every step.
+    /// Logs with something to write or sync.
+    unwritten: BTreeSet<Slot>,
+    /// Reused by every turn.
     effects: Vec<Effect<Reply>>,
+    ticked: bool,
     stop: Option<oneshot::Sender<Result<(), WriteError>>>,
 }
 
@@ -136,9 +176,10 @@ impl Shard {
             for message in messages.drain(..) {
                 self.take(message);
             }
-            while let Some(slot) = self.touched.pop_first() {
-                self.write(slot);
+            if std::mem::take(&mut self.ticked) {
+                self.tick();
             }
+            self.turns();
             if self.stop.is_some() && self.is_idle() {
                 break;
             }
@@ -156,9 +197,17 @@ impl Shard {
                 reply,
             } => self.append(slot, batch, acks, reply),
             Message::Synced { slot, done } => self.synced(slot, done),
+            Message::VotesSynced(done) => self.votes_synced(done),
+            Message::Tick => self.ticked = true,
+            Message::Roll { slot } => {
+                let now_ms = self.clock.wall_ms();
+                self.step(slot, Event::Roll { now_ms });
+            }
+            Message::MoveLogStart { slot, to } => self.step(slot, Event::MoveLogStart(to)),
             Message::Drop { slot, reply } => {
                 self.step(slot, Event::Abandon(AppendFailure::Deleted));
                 if let Some(owned) = self.partitions.remove(&slot) {
+                    self.votes.forget(slot, owned.id);
                     owned.waiters.wake();
                 }
                 answer(reply, ());
@@ -173,18 +222,22 @@ impl Shard {
             opened,
             log_append_time,
             waiters,
+            closed,
             reply,
         } = adopt;
         let owned = Owned {
+            id: opened.id,
             log: opened.log,
-            core: Core::new(opened.recovered),
+            core: Core::new(opened.recovered, opened.group),
             waiters,
+            closed,
             log_append_time,
             syncing: false,
+            held: VecDeque::new(),
             opening: Some(reply),
         };
         self.partitions.insert(slot, owned);
-        self.step(slot, Event::Lead);
+        self.step(slot, Event::Campaign);
     }
 
     fn append(&mut self, slot: Slot, batch: Batch, acks: Acks, token: Reply) {
@@ -192,16 +245,12 @@ impl Shard {
             _ if self.stop.is_some() => AppendFailure::Stopping,
             None => AppendFailure::Deleted,
             Some(owned) => {
-                let now_ms = self.clock.wall_ms();
-                let roll = owned.log.should_roll(batch.size_bytes(), now_ms);
-                let log_append_time = owned.log_append_time;
                 let append = Append {
                     batch,
                     acks,
                     token,
-                    roll,
-                    log_append_time,
-                    now_ms,
+                    log_append_time: owned.log_append_time,
+                    now_ms: self.clock.wall_ms(),
                 };
                 return self.step(slot, Event::Append(append));
             }
@@ -209,109 +258,29 @@ impl Shard {
         answer(token, Err(refused));
     }
 
-    /// Lets the core decide, and does what it says.
+    /// A tenth of a second went by, or more if the thread was busy. Lone voters do not mind.
+    fn tick(&mut self) {
+        let mind = |(slot, owned): (&Slot, &Owned)| owned.core.needs_ticks().then_some(*slot);
+        let slots: Vec<Slot> = self.partitions.iter().filter_map(mind).collect();
+        for slot in slots {
+            self.step(slot, Event::Tick);
+        }
+    }
+
+    /// Tells the core of an event; it decides at the end of the turn.
     fn step(&mut self, slot: Slot, event: Event<Reply>) {
-        let Some(owned) = self.partitions.get_mut(&slot) else {
-            return;
-        };
-        let mut effects = std::mem::take(&mut self.effects);
-        let mut refused = false;
-        owned.core.step(event, &mut effects);
-        for effect in effects.drain(..) {
-            match effect {
-                Effect::Append(entry) => {
-                    if let Err(failed) = owned.log.append(entry) {
-                        error!(%failed, "log does not take an entry");
-                        refused = true;
-                    }
-                    self.touched.insert(slot);
-                }
-                Effect::HighWatermark(offset) => {
-                    owned.log.set_high_watermark(offset);
-                    owned.waiters.wake();
-                }
-                Effect::Snapshot(bytes) => {
-                    // the state is then replayed from an older one
-                    if let Err(failed) = owned.log.write_side_file(PRODUCERS_FILE, &bytes) {
-                        warn!(%failed, "producer snapshot is not written");
-                    }
-                }
-                Effect::Reply(reply, result) => answer(reply, result),
-            }
-        }
-        self.effects = effects;
-        if refused {
-            self.step(slot, Event::WriteFailed);
-        }
-    }
-
-    /// One write for all that was staged, and the sync of what is written.
-    fn write(&mut self, slot: Slot) {
-        let Some(owned) = self.partitions.get_mut(&slot) else {
-            return;
-        };
-        match owned.log.write() {
-            Ok(log_end) => {
-                self.step(slot, Event::Written(log_end));
-                self.sync(slot);
-            }
-            Err(failed) => self.fail(slot, &failed),
-        }
-    }
-
-    fn sync(&mut self, slot: Slot) {
-        let Some(owned) = self.partitions.get_mut(&slot) else {
-            return;
-        };
-        if owned.syncing {
-            return;
-        }
-        let Some(point) = owned.log.sync_point() else {
-            return owned.opened();
-        };
-        owned.syncing = true;
-        let inbox = self.own_inbox.clone();
-        self.syncer.submit(point, move |done| {
-            if let Some(inbox) = inbox.upgrade() {
-                // a shard that is gone needs no news
-                drop(inbox.blocking_send(Message::Synced { slot, done }));
-            }
-        });
-    }
-
-    fn synced(&mut self, slot: Slot, done: SyncDone) {
-        let Some(owned) = self.partitions.get_mut(&slot) else {
-            return;
-        };
-        owned.syncing = false;
-        match owned.log.synced(done) {
-            Ok(flushed) => {
-                owned.opened();
-                self.step(slot, Event::Flushed(flushed));
-                self.touched.insert(slot);
-            }
-            Err(failed) => self.fail(slot, &failed),
-        }
-    }
-
-    /// The log takes no more writes; whoever waits is told, readers go on.
-    fn fail(&mut self, slot: Slot, failed: &WriteError) {
-        error!(%failed, "log is closed to writes");
-        self.step(slot, Event::WriteFailed);
-        let opening = self.partitions.get_mut(&slot);
-        if let Some(opening) = opening.and_then(|owned| owned.opening.take()) {
-            // nobody ever got a handle to it
-            self.partitions.remove(&slot);
-            answer(opening, Err(failed.clone().into()));
+        if let Some(owned) = self.partitions.get_mut(&slot) {
+            owned.core.step(event, &mut self.effects);
+            self.touched.insert(slot);
+            self.perform(slot);
         }
     }
 
     fn is_idle(&self) -> bool {
-        let busy = |owned: &Owned| owned.syncing || owned.log.has_staged();
-        !self
-            .partitions
-            .values()
-            .any(|owned| owned.log.write_error().is_none() && busy(owned))
+        let busy =
+            |owned: &Owned| owned.syncing || owned.log.has_staged() || owned.core.has_arrivals();
+        let writing = |owned: &&Owned| owned.log.write_error().is_none();
+        !self.partitions.values().filter(writing).any(busy) && self.votes.is_idle()
     }
 
     /// Closes all logs if it was told to stop.
@@ -320,7 +289,8 @@ impl Shard {
         let open = |owned: &Owned| owned.log.write_error().is_none();
         let logs = self.partitions.into_values().filter(open);
         let closing = logs.map(|owned| (owned.log, owned.core.snapshot_at_close()));
-        answer(stop, close_all(closing.collect()));
+        let closed = close_all(closing.collect());
+        answer(stop, closed.and(self.votes.settle()));
     }
 }
 

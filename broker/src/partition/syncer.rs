@@ -14,10 +14,7 @@ use headrace_storage::{SyncDone, SyncPoint};
 /// their queue only grows (replication notes, "Sync").
 const THREADS: usize = 16;
 
-struct Job {
-    point: SyncPoint,
-    report: Box<dyn FnOnce(SyncDone) + Send>,
-}
+type Job = Box<dyn FnOnce() + Send>;
 
 /// The pool; its threads end when the last clone is dropped.
 #[derive(Clone)]
@@ -47,12 +44,13 @@ impl Syncer {
 
     /// Has a sync run; `report` is called on the pool's thread with its outcome.
     pub(super) fn submit(&self, point: SyncPoint, report: impl FnOnce(SyncDone) + Send + 'static) {
-        let job = Job {
-            point,
-            report: Box::new(report),
-        };
+        self.run(move || report(point.run()));
+    }
+
+    /// Has something else run that waits for the disk; a shard has at most one such outstanding.
+    pub(super) fn run(&self, job: impl FnOnce() + Send + 'static) {
         self.queue
-            .send(job)
+            .send(Box::new(job))
             .expect("the threads live as long as this sender");
     }
 }
@@ -61,9 +59,9 @@ fn run(jobs: &Mutex<Receiver<Job>>) {
     loop {
         // the lock is held while waiting: one thread waits for a job, the others for the lock
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { point, report }) = job else {
+        let Ok(job) = job else {
             return;
         };
-        report(point.run());
+        job();
     }
 }

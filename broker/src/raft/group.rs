@@ -158,10 +158,10 @@ impl Group {
         )
     }
 
-    /// Whether every vote, term and membership that was given out is synced.
-    pub fn votes_are_synced(&self) -> bool {
+    /// Whether every vote and term that was given out is synced.
+    pub fn vote_is_synced(&self) -> bool {
         self.running()
-            .is_some_and(|running| running.persisting.votes_are_synced())
+            .is_some_and(|running| running.persisting.vote_is_synced())
     }
 
     /// The first entry that may still be asked for if the window yields as far as it can; `None` while
@@ -170,8 +170,16 @@ impl Group {
         let running = self.running()?;
         let alone = running.is_lone_voter() && !running.has_peers();
         // a membership that is not in the journal yet must stay in the log
-        (alone && running.persisting.votes_are_synced())
+        (alone && running.persisting.all_is_synced())
             .then(|| EntryIndex(running.node.raft.raft_log.applied).next())
+    }
+
+    /// The voters as of what is applied, for the journal, and the number of that change.
+    pub fn restate_voters(&mut self) -> Option<(Bytes, u64)> {
+        self.guarded(|running| {
+            let content = Membership::initial(running.voters()).encode();
+            (content, running.persisting.stage_voters())
+        })
     }
 
     /// The window was moved: entries below are gone.

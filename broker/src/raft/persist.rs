@@ -7,9 +7,9 @@
 //! Ready 5        only after Ready 4, even if it has nothing to write
 //! ```
 //!
-//! A change of term or vote has a number; the journal answers with the greatest number that is synced. The same
-//! holds for a membership that was applied. Followers are sent entries before the leader's own sync, never
-//! before the sync of its vote.
+//! A change of term or vote has a number; the journal answers with the greatest number that is synced. Voters
+//! that are stated have one too, but only the window's start waits for these: the log has them as well.
+//! Followers are sent entries before the leader's own sync, never before the sync of its vote.
 
 use std::collections::VecDeque;
 
@@ -19,8 +19,8 @@ use raft::eraftpb::Message;
 #[derive(Debug)]
 struct Unpersisted {
     number: u64,
-    /// Numbered changes of the journal up to and with this Ready.
-    votes: u64,
+    /// The last change of term or vote up to and with this Ready.
+    vote: u64,
     /// Its last entry; lowered when that is cut off again.
     last: EntryIndex,
     /// Leave once the votes are synced.
@@ -33,8 +33,11 @@ struct Unpersisted {
 #[derive(Debug, Default)]
 pub(super) struct PersistQueue {
     waiting: VecDeque<Unpersisted>,
-    votes_staged: u64,
-    votes_synced: u64,
+    /// The last number given.
+    staged: u64,
+    /// The last that was a term or vote.
+    vote: u64,
+    synced: u64,
     durable: EntryIndex,
 }
 
@@ -48,15 +51,26 @@ pub(super) struct Stated {
 }
 
 impl PersistQueue {
-    /// The number of the next change that goes to the journal.
+    /// The number of a term or vote that goes to the journal.
     pub(super) fn stage_vote(&mut self) -> u64 {
-        self.votes_staged += 1;
-        self.votes_staged
+        self.vote = self.stage_voters();
+        self.vote
+    }
+
+    /// The number of voters that go to the journal.
+    pub(super) fn stage_voters(&mut self) -> u64 {
+        self.staged += 1;
+        self.staged
+    }
+
+    /// Whether every term and vote is synced.
+    pub(super) fn vote_is_synced(&self) -> bool {
+        self.synced >= self.vote
     }
 
     /// Whether everything that was handed to the journal is synced.
-    pub(super) fn votes_are_synced(&self) -> bool {
-        self.votes_synced == self.votes_staged
+    pub(super) fn all_is_synced(&self) -> bool {
+        self.synced == self.staged
     }
 
     pub(super) fn push(&mut self, stated: Stated) {
@@ -68,7 +82,7 @@ impl PersistQueue {
         } = stated;
         self.waiting.push_back(Unpersisted {
             number,
-            votes: self.votes_staged,
+            vote: self.vote,
             last,
             early,
             late,
@@ -85,7 +99,7 @@ impl PersistQueue {
 
     /// Changes of the journal up to this number are synced.
     pub(super) fn votes_synced(&mut self, number: u64) {
-        self.votes_synced = self.votes_synced.max(number);
+        self.synced = self.synced.max(number);
     }
 
     /// The log is durable up to this entry.
@@ -97,7 +111,7 @@ impl PersistQueue {
     pub(super) fn release(&mut self, send: &mut Vec<Message>) -> Option<u64> {
         let mut persisted = None;
         while let Some(first) = self.waiting.front() {
-            if first.votes > self.votes_synced || first.last > self.durable {
+            if first.vote > self.synced || first.last > self.durable {
                 break;
             }
             let ready = self.waiting.pop_front().expect("looked at above");
@@ -106,7 +120,7 @@ impl PersistQueue {
             persisted = Some(ready.number);
         }
         for ready in &mut self.waiting {
-            if ready.votes > self.votes_synced {
+            if ready.vote > self.synced {
                 break;
             }
             send.append(&mut ready.early);
@@ -154,6 +168,17 @@ mod tests {
         assert_eq!(released(&mut queue), (vec![], None));
         queue.votes_synced(vote);
         assert_eq!(released(&mut queue), (vec![10, 11, 20], Some(2)));
+    }
+
+    #[test]
+    fn voters_are_not_waited_for() {
+        let mut queue = PersistQueue::default();
+        let voters = queue.stage_voters();
+        queue.push(stated(1, 0, &[10], &[11]));
+        assert_eq!(released(&mut queue), (vec![10, 11], Some(1)));
+        assert!(queue.vote_is_synced() && !queue.all_is_synced());
+        queue.votes_synced(voters);
+        assert!(queue.all_is_synced());
     }
 
     #[test]

@@ -114,7 +114,7 @@ fn apply_membership(running: &mut Running, index: EntryIndex, out: &mut Vec<Outp
     let after =
         VoterSet::from_raft(&after.expect("a membership that was committed can be applied"));
     assert_eq!(after, membership.after, "entry {index} states other voters");
-    let number = running.persisting.stage_vote();
+    let number = running.persisting.stage_voters();
     out.push(Output::Membership {
         index,
         content,

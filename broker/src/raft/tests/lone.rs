@@ -44,7 +44,7 @@ fn nothing_is_committed_before_the_vote_is_synced() {
     replica.turn();
     replica.sync_log(usize::MAX);
     replica.turn();
-    assert!(!replica.group.votes_are_synced());
+    assert!(!replica.group.vote_is_synced());
     assert_eq!(replica.committed, EntryIndex(0));
     replica.sync_votes();
     replica.turn();

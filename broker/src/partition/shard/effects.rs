@@ -1,0 +1,170 @@
+//! Turns of the cores, and doing what they say.
+
+use std::sync::Arc;
+
+use tracing::{error, warn};
+
+use super::{Owned, Reply, Shard, Slot, answer};
+use crate::partition::core::{Effect, Event};
+use crate::partition::opener::{PRODUCERS_FILE, read_producers};
+
+impl Shard {
+    /// Has the touched partitions decide, then writes votes and logs, until nothing is left to do but to wait.
+    pub(super) fn turns(&mut self) {
+        loop {
+            while let Some(slot) = self.touched.pop_first() {
+                self.turn(slot);
+            }
+            self.write_votes();
+            while let Some(slot) = self.unwritten.pop_first() {
+                self.write(slot);
+            }
+            if self.touched.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn turn(&mut self, slot: Slot) {
+        let now_ms = self.clock.wall_ms();
+        loop {
+            let Some(owned) = self.partitions.get_mut(&slot) else {
+                return;
+            };
+            if !owned.held.is_empty() {
+                // the sync that it waits for touches it again
+                return;
+            }
+            let roll = |bytes| owned.log.should_roll(bytes, now_ms);
+            let more = owned.core.turn(&roll, &mut self.effects);
+            self.perform(slot);
+            if !more {
+                return;
+            }
+        }
+    }
+
+    /// Does all effects, in order.
+    pub(super) fn perform(&mut self, slot: Slot) {
+        if self.effects.is_empty() {
+            return;
+        }
+        let mut effects = std::mem::take(&mut self.effects);
+        let mut refused = false;
+        for effect in effects.drain(..) {
+            refused |= !self.do_one(slot, effect);
+        }
+        self.effects = effects;
+        if refused {
+            self.refused(slot);
+        }
+    }
+
+    /// The log did not take what its group counts as part of it: nothing may be built on that.
+    fn refused(&mut self, slot: Slot) {
+        if let Some(owned) = self.partitions.get(&slot) {
+            let reason = owned.log.write_error().map(ToString::to_string);
+            let reason = reason.unwrap_or_else(|| "the log does not take an entry".to_owned());
+            owned.close(reason.into());
+        }
+        self.step(slot, Event::WriteFailed);
+    }
+
+    /// Does what had to wait for a sync.
+    pub(super) fn perform_held(&mut self, slot: Slot) {
+        let Some(owned) = self.partitions.get_mut(&slot) else {
+            return;
+        };
+        self.effects.extend(owned.held.drain(..));
+        self.perform(slot);
+    }
+
+    /// Does one effect; false if the log refused it.
+    fn do_one(&mut self, slot: Slot, effect: Effect<Reply>) -> bool {
+        let Some(owned) = self.partitions.get_mut(&slot) else {
+            return true;
+        };
+        let waits = matches!(effect, Effect::Truncate(_)) && owned.log.is_syncing();
+        if waits || !owned.held.is_empty() {
+            owned.held.push_back(effect);
+            return true;
+        }
+        let votes = &mut self.votes;
+        let key = (slot, owned.id);
+        match effect {
+            Effect::Vote { term, vote, number } => votes.vote(key, (term, vote), number),
+            Effect::Membership {
+                index,
+                content,
+                number,
+            } => votes.membership(key, (index, content), number),
+            Effect::Truncate(last) => {
+                let mut lower = |hint| votes.lower_hint(key.1, hint);
+                let cut = owned.log.truncate(last, &mut lower);
+                return cut.is_ok_and(|()| self.reread_producers(slot));
+            }
+            Effect::Append(index, entry) => {
+                self.unwritten.insert(slot);
+                match owned.log.append(entry) {
+                    Ok(at) => assert_eq!(at, index, "the log and the group count alike"),
+                    Err(failed) => {
+                        error!(%failed, "log does not take an entry");
+                        return false;
+                    }
+                }
+            }
+            // there are no peers yet
+            Effect::Send(message) => drop(message),
+            Effect::Committed(index, high_watermark) => {
+                owned.log.commit(index);
+                owned.log.set_high_watermark(high_watermark);
+                owned.core.log_starts(owned.log.log_start());
+                owned.waiters.wake();
+            }
+            Effect::Serves => owned.opened(),
+            Effect::Window(start) => {
+                owned.log.raise_first_index(start);
+                // its failure closes the log: the next write says so
+                if let Err(failed) = owned.log.remove_below_log_start() {
+                    error!(%failed, "segments below the log start are not removed");
+                    return false;
+                }
+            }
+            Effect::Snapshot(bytes) => {
+                // the state is then replayed from an older one
+                if let Err(failed) = owned.log.write_side_file(PRODUCERS_FILE, &bytes) {
+                    warn!(%failed, "producer snapshot is not written");
+                }
+            }
+            Effect::Quarantined(reason) => quarantine(owned, reason),
+            Effect::Reply(reply, result) => answer(reply, result),
+        }
+        true
+    }
+
+    /// After a cut the log is the truth about producers too. Rare, so the shard may read it itself.
+    fn reread_producers(&mut self, slot: Slot) -> bool {
+        let now_ms = self.clock.wall_ms();
+        let Some(owned) = self.partitions.get_mut(&slot) else {
+            return true;
+        };
+        match read_producers(&owned.log, now_ms) {
+            Ok((_, producers)) => {
+                let mut none = Vec::new();
+                owned.core.step(Event::Producers(producers), &mut none);
+                true
+            }
+            Err(failed) => {
+                error!(%failed, "producers cannot be read back after a cut");
+                false
+            }
+        }
+    }
+}
+
+/// Its consensus panicked: it takes no more writes, readers go on, and so do all other partitions.
+fn quarantine(owned: &mut Owned, reason: Arc<str>) {
+    error!(topic_id = %owned.id.topic_id, partition = owned.id.partition, %reason, "partition is closed to writes: its consensus failed");
+    owned.close(reason);
+    owned.opened();
+}
