@@ -40,6 +40,7 @@ impl Server {
         broker.register_metrics(&mut registry);
         let mut router = broker.router();
         let bootstrap = dialled(broker.local_addr()).to_string();
+        let troubles = broker.troubles();
         self.broker = Some(broker);
 
         let topics = Topics::of(&config.sources);
@@ -59,7 +60,7 @@ impl Server {
         router = router.merge(views.router());
         self.views = Some(views);
 
-        http.install(router, registry);
+        http.install(router, registry, troubles);
         tracing::info!("ready");
         Ok(())
     }
@@ -115,12 +116,19 @@ fn dialled(address: SocketAddr) -> SocketAddr {
 }
 
 fn broker_config(config: &Config, insecure: bool) -> BrokerConfig {
+    let table = &config.broker;
     BrokerConfig {
-        listen: config.broker.listen.clone(),
-        advertised: config.broker.advertised.clone(),
-        data: config.broker.data.clone(),
-        partitions: config.broker.partitions,
-        auto_create: config.broker.auto_create,
+        listen: table.listen.clone(),
+        advertised: table.advertised.clone(),
+        data: table.data.clone(),
+        partitions: table.partitions,
+        auto_create: table.auto_create,
+        upkeep_interval_ms: table.upkeep_interval_ms,
+        cleaner_memory_bytes: table.cleaner_memory_bytes,
+        cleaner_bytes_per_second: table.cleaner_bytes_per_second,
+        scrub_bytes_per_second: table.scrub_bytes_per_second,
+        free_space_min_bytes: table.free_space_min_bytes,
+        free_space_min_percent: table.free_space_min_percent,
         insecure,
         ..BrokerConfig::default()
     }

@@ -5,6 +5,12 @@
 //! listen     = "127.0.0.1:9092"
 //! advertised = "127.0.0.1:9092"        # required for a wildcard listen
 //! data       = "data"                  # also: partitions (1), auto_create (true)
+//! upkeep_interval_ms       = 10000     # how often retention, rolls and compaction are looked at
+//! cleaner_memory_bytes     = 67108864  # for the keys of the logs being compacted
+//! cleaner_bytes_per_second = 104857600 # what compaction reads and writes; 0: no limit
+//! scrub_bytes_per_second   = 8388608   # what the check of old segments reads; 0: off
+//! free_space_min_bytes     = 2147483648 # below the greater of this and
+//! free_space_min_percent   = 5         #   this part of the disk, appends are refused
 //! [http]
 //! listen = "127.0.0.1:9644"
 //! [source.NAME]                        # headrace_cdc::SourceConfig
@@ -24,6 +30,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
+use headrace_broker::BrokerConfig;
 use headrace_cdc::SourceConfig;
 use headrace_connectors::{TargetConfig, ViewConfig};
 use serde::Deserialize;
@@ -61,16 +68,35 @@ pub(crate) struct BrokerTable {
     pub(crate) partitions: i32,
     /// Whether a producer's first record creates its topic.
     pub(crate) auto_create: bool,
+    /// How often logs are looked at for retention, rolls and compaction, in milliseconds.
+    pub(crate) upkeep_interval_ms: u32,
+    /// Memory for the keys of the logs that are being compacted, in bytes.
+    pub(crate) cleaner_memory_bytes: usize,
+    /// Bytes that compaction reads and writes per second; 0 sets no limit.
+    pub(crate) cleaner_bytes_per_second: u64,
+    /// Bytes that the scrub of sealed segments reads per second; 0 turns it off.
+    pub(crate) scrub_bytes_per_second: u64,
+    /// Appends are refused when less than this is free on the disk of the data directory, in bytes.
+    pub(crate) free_space_min_bytes: u64,
+    /// The same as a part of the disk, in percent; the greater of both counts.
+    pub(crate) free_space_min_percent: u8,
 }
 
 impl Default for BrokerTable {
     fn default() -> BrokerTable {
+        let broker = BrokerConfig::default();
         BrokerTable {
             listen: BROKER_LISTEN.to_owned(),
             advertised: None,
             data: PathBuf::from("data"),
             partitions: 1,
             auto_create: true,
+            upkeep_interval_ms: broker.upkeep_interval_ms,
+            cleaner_memory_bytes: broker.cleaner_memory_bytes,
+            cleaner_bytes_per_second: broker.cleaner_bytes_per_second,
+            scrub_bytes_per_second: broker.scrub_bytes_per_second,
+            free_space_min_bytes: broker.free_space_min_bytes,
+            free_space_min_percent: broker.free_space_min_percent,
         }
     }
 }

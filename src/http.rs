@@ -24,6 +24,12 @@ use tower::ServiceExt as _;
 /// The media type of the metrics' text.
 const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
+}
+
 /// A listening HTTP port.
 #[derive(Debug)]
 pub(crate) struct Http {
@@ -32,10 +38,15 @@ pub(crate) struct Http {
     task: JoinHandle<()>,
 }
 
-#[derive(Debug, Default)]
+/// Says what a person should look at, one sentence each.
+type Troubles = Box<dyn Fn() -> Vec<String> + Send + Sync>;
+
+#[derive(Default)]
 struct Shared {
     /// Set once, when every part has started.
     parts: OnceLock<Router>,
+    /// Set with them.
+    troubles: OnceLock<Troubles>,
     /// True from then until the stop begins.
     ready: AtomicBool,
 }
@@ -77,7 +88,15 @@ impl Http {
     }
 
     /// Serves the parts and their metrics from now on, and says that everything is ready.
-    pub(crate) fn install(&self, parts: Router, registry: Registry) {
+    ///
+    /// `troubles` is asked whenever readiness is: what it names does not end the readiness, reads go on.
+    pub(crate) fn install(
+        &self,
+        parts: Router,
+        registry: Registry,
+        troubles: impl Fn() -> Vec<String> + Send + Sync + 'static,
+    ) {
+        drop(self.shared.troubles.set(Box::new(troubles)));
         let registry = Arc::new(registry);
         let router = parts
             .route("/metrics", get(move || async move { metrics(&registry) }))
@@ -101,7 +120,12 @@ impl Http {
 
 async fn ready(State(shared): State<Arc<Shared>>) -> Response {
     if shared.ready.load(Ordering::Acquire) {
-        return Json(json!({ "status": "ready" })).into_response();
+        let troubles = shared.troubles.get().map_or_else(Vec::new, |ask| ask());
+        if troubles.is_empty() {
+            return Json(json!({ "status": "ready" })).into_response();
+        }
+        let degraded = json!({ "status": "degraded", "troubles": troubles });
+        return Json(degraded).into_response();
     }
     not_ready()
 }

@@ -8,6 +8,15 @@ use tokio::net::lookup_host;
 
 use crate::coordinator::group::GroupSettings;
 use crate::error::StartError;
+use crate::partition::space::SpaceRule;
+use crate::partition::upkeep::UpkeepSettings;
+
+/// Looking more often than this would keep a core busy with thousands of logs.
+const UPKEEP_INTERVAL_MS_MIN: u32 = 100;
+/// Below this a pass of compaction holds too few keys to be worth reading the log for.
+const CLEANER_MEMORY_BYTES_MIN: usize = 1 << 20;
+/// More than half of a disk is no reserve but a mistake.
+const FREE_SPACE_PERCENT_MAX: u8 = 50;
 
 /// Settings of a broker. The file's `[broker]` section gives the first ones.
 #[derive(Debug, Clone)]
@@ -38,6 +47,18 @@ pub struct BrokerConfig {
     pub connections_max: usize,
     /// Bytes of requests in memory; connections wait for room before they read on.
     pub request_bytes_max: usize,
+    /// How often logs are looked at for retention, rolls and compaction, in milliseconds.
+    pub upkeep_interval_ms: u32,
+    /// Memory for the keys of the logs that are being compacted, in bytes.
+    pub cleaner_memory_bytes: usize,
+    /// Bytes that compaction reads and writes per second; 0 sets no limit.
+    pub cleaner_bytes_per_second: u64,
+    /// Bytes that the scrub of sealed segments reads per second; 0 turns it off.
+    pub scrub_bytes_per_second: u64,
+    /// Clients may not append when less than this is free on the disk of the data directory, in bytes.
+    pub free_space_min_bytes: u64,
+    /// The same as a part of the disk, in percent; the greater of both counts.
+    pub free_space_min_percent: u8,
 }
 
 impl Default for BrokerConfig {
@@ -59,6 +80,15 @@ impl Default for BrokerConfig {
             connections_max: 10_000,
             // two requests of the largest size, or 256 batches of 1 MiB
             request_bytes_max: 256 << 20,
+            // a look at 10,000 logs takes some milliseconds
+            upkeep_interval_ms: 10_000,
+            cleaner_memory_bytes: 64 << 20,
+            // leaves most of a usual disk to producers and consumers
+            cleaner_bytes_per_second: 100 << 20,
+            // a terabyte in a day and a half, for less than a hundredth of a core
+            scrub_bytes_per_second: 8 << 20,
+            free_space_min_bytes: 2 << 30,
+            free_space_min_percent: 5,
         }
     }
 }
@@ -146,10 +176,34 @@ impl BrokerConfig {
         }
     }
 
+    /// How logs are kept in order beside the traffic.
+    pub(crate) fn upkeep_settings(&self) -> UpkeepSettings {
+        UpkeepSettings {
+            interval: Duration::from_millis(self.upkeep_interval_ms.into()),
+            cleaner_memory_bytes: self.cleaner_memory_bytes,
+            cleaner_bytes_per_second: self.cleaner_bytes_per_second,
+            scrub_bytes_per_second: self.scrub_bytes_per_second,
+            space: SpaceRule {
+                bytes_min: self.free_space_min_bytes,
+                percent_min: self.free_space_min_percent,
+            },
+        }
+    }
+
     /// Checks the numbers.
     pub(crate) fn check(&self) -> Result<(), StartError> {
         if self.partitions < 1 {
             return Err(StartError::Partitions(self.partitions));
+        }
+        let refused = |name, least: &'static str| Err(StartError::Setting { name, least });
+        if self.upkeep_interval_ms < UPKEEP_INTERVAL_MS_MIN {
+            return refused("upkeep_interval_ms", "at least 100");
+        }
+        if self.cleaner_memory_bytes < CLEANER_MEMORY_BYTES_MIN {
+            return refused("cleaner_memory_bytes", "at least 1048576");
+        }
+        if self.free_space_min_percent > FREE_SPACE_PERCENT_MAX {
+            return refused("free_space_min_percent", "at most 50");
         }
         Ok(())
     }
@@ -206,6 +260,23 @@ mod tests {
         assert!(matches!(refused, Err(StartError::Exposed(_))));
         assert!(check_exposure([192, 0, 2, 1].into(), None, true).is_ok());
         assert!(check_exposure([127, 0, 0, 1].into(), None, false).is_ok());
+    }
+
+    #[test]
+    fn numbers_that_make_no_sense_are_refused() {
+        let good = BrokerConfig::default();
+        assert!(good.check().is_ok());
+        let wrong: [fn(&mut BrokerConfig); 4] = [
+            |config| config.partitions = 0,
+            |config| config.upkeep_interval_ms = 99,
+            |config| config.cleaner_memory_bytes = 1000,
+            |config| config.free_space_min_percent = 51,
+        ];
+        for change in wrong {
+            let mut config = good.clone();
+            change(&mut config);
+            assert!(config.check().is_err());
+        }
     }
 
     #[test]

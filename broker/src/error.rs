@@ -48,6 +48,14 @@ pub enum StartError {
     /// Not a number of partitions.
     #[error("partitions = {0}: a topic has at least 1 partition")]
     Partitions(i32),
+    /// A number out of bounds.
+    #[error("{name} must be {least}")]
+    Setting {
+        /// The key in `[broker]`.
+        name: &'static str,
+        /// What would be right.
+        least: &'static str,
+    },
     /// The data directory cannot be used.
     #[error(transparent)]
     DataDir(#[from] DataDirError),
@@ -77,7 +85,7 @@ impl AppendFailure {
             AppendFailure::Sequence(SequenceError::Fenced { .. }) => {
                 ErrorCode::INVALID_PRODUCER_EPOCH
             }
-            AppendFailure::LogClosed => ErrorCode::KAFKA_STORAGE_ERROR,
+            AppendFailure::LogClosed | AppendFailure::NoSpace => ErrorCode::KAFKA_STORAGE_ERROR,
             AppendFailure::Deleted => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             // the client looks for the leader again, and finds it once the broker is back
             AppendFailure::NotLeader | AppendFailure::Stopping => ErrorCode::NOT_LEADER_OR_FOLLOWER,
@@ -97,7 +105,7 @@ impl ChangeFailure {
                 TopicRefused::Config(_) => ErrorCode::INVALID_CONFIG,
             },
             ChangeFailure::Unknown => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            ChangeFailure::Disk(_) => ErrorCode::KAFKA_STORAGE_ERROR,
+            ChangeFailure::Disk(_) | ChangeFailure::NoSpace => ErrorCode::KAFKA_STORAGE_ERROR,
             ChangeFailure::Stopping => ErrorCode::NOT_CONTROLLER,
         }
     }

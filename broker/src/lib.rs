@@ -60,17 +60,23 @@ impl Broker {
     /// Starts on a data directory; returns when every log is open and clients can connect.
     pub async fn start(config: BrokerConfig) -> Result<Broker, StartError> {
         let root = config.data.clone();
-        Broker::start_with(config, move || DataDir::open(&root)).await
+        let clock = Arc::new(SystemClock);
+        Broker::start_with(config, clock, move || DataDir::open(&root)).await
     }
 
-    /// Starts on any disk; for tests that fail or crash one.
-    pub async fn start_on(config: BrokerConfig, disk: Arc<dyn Disk>) -> Result<Broker, StartError> {
+    /// Starts on any disk and under any clock; for tests that fail or crash the one and move the other.
+    pub async fn start_on(
+        config: BrokerConfig,
+        disk: Arc<dyn Disk>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Broker, StartError> {
         let root = config.data.clone();
-        Broker::start_with(config, move || DataDir::open_on(disk, &root)).await
+        Broker::start_with(config, clock, move || DataDir::open_on(disk, &root)).await
     }
 
     async fn start_with<E: Into<StartError> + Send + 'static>(
         config: BrokerConfig,
+        clock: Arc<dyn Clock>,
         open: impl FnOnce() -> Result<DataDir, E> + Send + 'static,
     ) -> Result<Broker, StartError> {
         config.check()?;
@@ -83,15 +89,15 @@ impl Broker {
         };
         let listener = listener.map_err(bind_failed)?;
         let local_addr = listener.local_addr().map_err(bind_failed)?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let shards = config
             .shards
             .unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
         let opened = {
             let clock = Arc::clone(&clock);
+            let upkeep = config.upkeep_settings();
             spawn_blocking(move || {
                 let data = Arc::new(open().map_err(Into::into)?);
-                let registry = Registry::open(Arc::clone(&data), &clock, shards)?;
+                let registry = Registry::open(Arc::clone(&data), &clock, shards, upkeep)?;
                 Ok::<_, StartError>((data, registry))
             })
         };
@@ -144,6 +150,12 @@ impl Broker {
     /// The topics and partitions, for code in the same process.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.node.registry
+    }
+
+    /// Gives what a person should look at, one sentence each; nothing for a sound broker. For `/health/ready`.
+    pub fn troubles(&self) -> impl Fn() -> Vec<String> + Send + Sync + 'static {
+        let node = Arc::clone(&self.node);
+        move || admin::troubles(&node)
     }
 
     /// Its part of the HTTP interface.

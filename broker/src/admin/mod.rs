@@ -2,9 +2,13 @@
 //!
 //! ```json
 //! {"cluster_id": "…", "node_id": 1, "advertised": "127.0.0.1:9092",
+//!  "disk": {"free_bytes": 9, "total_bytes": 99, "reserve_bytes": 5, "appends": "all"},
 //!  "topics": [{"name": "t", "id": "…", "internal": false, "partitions": [
-//!    {"partition": 0, "leader_epoch": 3, "log_start": 0, "high_watermark": 9, "log_end": 9, "size_bytes": 812}]}]}
+//!    {"partition": 0, "leader_epoch": 3, "log_start": 0, "high_watermark": 9, "log_end": 9, "size_bytes": 812,
+//!     "closed": null}]}]}
 //! ```
+//! `appends` is `all`, `internal` (clients are refused: the disk is nearly full) or `none`; `closed` is why the log
+//! takes no more writes.
 
 use std::sync::Arc;
 
@@ -14,6 +18,7 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use crate::node::Node;
+use crate::partition::space::{Room, SpaceGuard};
 use crate::partition::{Handle, Topic};
 
 #[derive(Serialize)]
@@ -21,7 +26,16 @@ struct Broker {
     cluster_id: String,
     node_id: i32,
     advertised: String,
+    disk: DiskState,
     topics: Vec<TopicState>,
+}
+
+#[derive(Serialize)]
+struct DiskState {
+    free_bytes: u64,
+    total_bytes: u64,
+    reserve_bytes: u64,
+    appends: &'static str,
 }
 
 #[derive(Serialize)]
@@ -40,6 +54,7 @@ struct PartitionState {
     high_watermark: i64,
     log_end: i64,
     size_bytes: u64,
+    closed: Option<String>,
 }
 
 /// The routes.
@@ -55,8 +70,47 @@ async fn broker(State(node): State<Arc<Node>>) -> Json<Broker> {
         cluster_id: node.cluster_id.to_string(),
         node_id: node.id,
         advertised: format!("{}:{}", node.advertised.host, node.advertised.port),
+        disk: disk_state(node.registry.space()),
         topics: topics.iter().map(|topic| topic_state(topic)).collect(),
     })
+}
+
+fn disk_state(guard: &SpaceGuard) -> DiskState {
+    let space = guard.space();
+    DiskState {
+        free_bytes: space.free_bytes,
+        total_bytes: space.total_bytes,
+        reserve_bytes: guard.reserve_bytes(),
+        appends: match guard.room() {
+            Room::Ample => "all",
+            Room::Short => "internal",
+            Room::Spent => "none",
+        },
+    }
+}
+
+/// What a person should look at, one sentence each; empty in a sound broker.
+pub(crate) fn troubles(node: &Node) -> Vec<String> {
+    let guard = node.registry.space();
+    let mut troubles = Vec::new();
+    if guard.room() != Room::Ample {
+        troubles.push(format!(
+            "the disk is nearly full: {} bytes are free, appends are taken again above {}",
+            guard.space().free_bytes,
+            guard.reserve_bytes()
+        ));
+    }
+    for topic in node.registry.topics().iter() {
+        for handle in &topic.partitions {
+            if let Some(reason) = handle.closed() {
+                let (name, partition) = (&topic.name, handle.partition());
+                troubles.push(format!(
+                    "partition {partition} of topic {name} takes no writes until the next start: {reason}"
+                ));
+            }
+        }
+    }
+    troubles
 }
 
 fn topic_state(topic: &Topic) -> TopicState {
@@ -77,5 +131,6 @@ fn partition_state(handle: &Handle) -> PartitionState {
         high_watermark: view.high_watermark().0,
         log_end: view.log_end().0,
         size_bytes: view.size_bytes(),
+        closed: handle.closed().map(str::to_owned),
     }
 }

@@ -22,7 +22,10 @@ impl OffsetsLog for Handle {
         Box::pin(async move {
             match handle.append(batch, Acks::All, APPEND_WITHIN).await {
                 Ok(_) => Ok(()),
-                Err(AppendFailure::TimedOut) => Err(AppendError::Unavailable),
+                // a full disk heals by itself
+                Err(AppendFailure::TimedOut | AppendFailure::NoSpace) => {
+                    Err(AppendError::Unavailable)
+                }
                 Err(
                     AppendFailure::LogClosed
                     | AppendFailure::Deleted

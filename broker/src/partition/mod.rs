@@ -19,8 +19,10 @@ mod owner;
 pub mod producers;
 pub mod registry;
 mod shard;
+pub mod space;
 mod syncer;
 mod ticker;
+pub mod upkeep;
 mod votes;
 pub mod waiters;
 
@@ -38,6 +40,7 @@ pub use waiters::{Parked, Waiters};
 
 use producers::SequenceError;
 use shard::{Message, Slot};
+use space::{SpaceGuard, Writer};
 
 /// What must be true of a batch before it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +78,9 @@ pub enum AppendFailure {
     /// This replica does not lead; the batch may still be committed if it was proposed before.
     #[error("this replica does not lead the partition")]
     NotLeader,
+    /// The disk is nearly full.
+    #[error("the disk is nearly full")]
+    NoSpace,
     /// The topic was deleted.
     #[error("the topic is deleted")]
     Deleted,
@@ -105,6 +111,9 @@ struct Inner {
     reader: LogReader,
     waiters: Arc<Waiters>,
     closed: Closed,
+    space: Arc<SpaceGuard>,
+    /// Whose appends these are.
+    writer: Writer,
 }
 
 /// Why a partition takes no more writes; set once, by its shard.
@@ -133,6 +142,9 @@ impl Handle {
     ///
     /// Waits while the shard's inbox is full: this is the back-pressure that producers feel.
     pub async fn submit(&self, batch: Batch, acks: Acks) -> Result<Pending, AppendFailure> {
+        if !self.0.space.admits(self.0.writer) {
+            return Err(AppendFailure::NoSpace);
+        }
         let (reply, answer) = oneshot::channel();
         let slot = self.0.slot;
         let message = Message::Append {

@@ -20,9 +20,11 @@ use super::boot::Identity;
 use super::opener::{OpenFailure, Opened, Place, open_all};
 use super::registry::{ChangeFailure, LoadError, NewTopic, Topic, Topics};
 use super::shard::{Adopt, Message, Slot, answer};
+use super::space::{SpaceGuard, Writer};
 use super::{Closed, Handle, Inner, Waiters};
 use crate::clock::Clock;
 use crate::controller::image::{Image, TopicRecord};
+use crate::controller::topic_name;
 use crate::raft::ReplicaId;
 use crate::topic_config::TopicConfig;
 
@@ -77,6 +79,7 @@ pub(super) struct Owner {
     image: Image,
     /// What readers see; written here only.
     topics: Arc<ArcSwap<Topics>>,
+    space: Arc<SpaceGuard>,
     next_slot: u64,
     /// What the vote journals knew at the start, until its log is opened.
     states: HashMap<GroupId, VoteState>,
@@ -88,6 +91,7 @@ impl Owner {
         clock: Arc<dyn Clock>,
         shards: Vec<mpsc::Sender<Message>>,
         topics: Arc<ArcSwap<Topics>>,
+        space: Arc<SpaceGuard>,
     ) -> Owner {
         Owner {
             data,
@@ -95,6 +99,7 @@ impl Owner {
             shards,
             image: Image::default(),
             topics,
+            space,
             next_slot: 0,
             states: HashMap::new(),
         }
@@ -182,9 +187,14 @@ impl Owner {
     }
 
     fn check(&self, topic: &NewTopic) -> Result<TopicConfig, ChangeFailure> {
-        Ok(self
+        let config = self
             .image
-            .check(&topic.name, topic.partitions, &topic.overrides)?)
+            .check(&topic.name, topic.partitions, &topic.overrides)?;
+        if self.space.admits(writer(&topic.name)) {
+            Ok(config)
+        } else {
+            Err(ChangeFailure::NoSpace)
+        }
     }
 
     fn create(&mut self, topic: NewTopic) -> Result<Arc<Topic>, ChangeFailure> {
@@ -274,11 +284,11 @@ impl Owner {
                 opened.map(|opened| self.adopt(partition, opened, log_append_time))
             };
             let logs: Vec<_> = (0..topic.partitions).zip(&mut opened).map(adopt).collect();
-            adopting.push((topic.id, logs));
+            adopting.push((topic, logs));
         }
         let finish = adopting
             .into_iter()
-            .map(|(id, logs)| finish_opening(id, logs));
+            .map(|(topic, logs)| finish_opening(topic, &self.space, logs));
         finish.collect()
     }
 
@@ -338,7 +348,8 @@ impl Owner {
 
 /// Waits for all partitions of a topic; if one failed, those that opened are dropped again.
 fn finish_opening(
-    topic_id: Uuid,
+    topic: &TopicRecord,
+    space: &Arc<SpaceGuard>,
     logs: Vec<Result<Adopting, OpenFailure>>,
 ) -> Result<Vec<Handle>, (i32, OpenFailure)> {
     let mut handles = Vec::with_capacity(logs.len());
@@ -355,13 +366,15 @@ fn finish_opening(
             } = adopting;
             let answer = answer.blocking_recv().unwrap_or(Err(OpenFailure::Stopped));
             answer.map(|reader| Inner {
-                topic_id,
+                topic_id: topic.id,
                 partition,
                 slot,
                 inbox,
                 reader,
                 waiters,
                 closed,
+                space: Arc::clone(space),
+                writer: writer(&topic.name),
             })
         });
         match led {
@@ -389,6 +402,15 @@ fn drop_logs(handles: &[Handle]) {
     let answers: Vec<_> = handles.iter().map(ask).collect();
     for answer in answers {
         drop(answer.blocking_recv());
+    }
+}
+
+/// Who appends to the topic.
+fn writer(topic: &str) -> Writer {
+    if topic_name::is_internal(topic) {
+        Writer::Internal
+    } else {
+        Writer::Client
     }
 }
 

@@ -25,8 +25,10 @@ use super::Handle;
 use super::opener::OpenFailure;
 use super::owner::{Change, Owner};
 use super::shard;
+use super::space::SpaceGuard;
 use super::syncer::Syncer;
 use super::ticker;
+use super::upkeep::{Upkeep, UpkeepSettings};
 use super::votes::Votes;
 use crate::clock::Clock;
 use crate::controller::image::{ImageError, TopicRefused};
@@ -125,6 +127,9 @@ pub enum ChangeFailure {
     /// The disk failed; the text says how.
     #[error("{0}")]
     Disk(String),
+    /// The disk is nearly full.
+    #[error("the disk is nearly full: nothing new is made until there is room")]
+    NoSpace,
     /// The broker is stopping.
     #[error("the broker is stopping")]
     Stopping,
@@ -178,6 +183,8 @@ pub enum LoadError {
 pub struct Registry {
     topics: Arc<ArcSwap<Topics>>,
     changes: mpsc::Sender<Change>,
+    space: Arc<SpaceGuard>,
+    upkeep: Upkeep,
 }
 
 impl Registry {
@@ -186,7 +193,10 @@ impl Registry {
         data: Arc<DataDir>,
         clock: &Arc<dyn Clock>,
         shard_count: usize,
+        settings: UpkeepSettings,
     ) -> Result<Registry, LoadError> {
+        let root = data.root().to_path_buf();
+        let space = Arc::new(SpaceGuard::new(data.disk(), root, settings.space));
         let syncer = Syncer::start()?;
         let (states, journals) = open_journals(&data, shard_count.max(1))?;
         let shards = (0..)
@@ -198,13 +208,35 @@ impl Registry {
             .collect::<Result<Vec<_>, _>>()?;
         ticker::start(shards.iter().map(mpsc::Sender::downgrade).collect())?;
         let topics = Arc::new(ArcSwap::from_pointee(Topics::default()));
-        let mut owner = Owner::new(data, Arc::clone(clock), shards, Arc::clone(&topics));
+        let mut owner = Owner::new(
+            data,
+            Arc::clone(clock),
+            shards,
+            Arc::clone(&topics),
+            Arc::clone(&space),
+        );
         owner.load(states)?;
+        let upkeep = Upkeep::start(settings, Arc::clone(clock), Arc::clone(&space))?;
         let (changes, inbox) = mpsc::channel(CHANGES_MAX);
         std::thread::Builder::new()
             .name("controller".to_owned())
             .spawn(move || owner.run(inbox))?;
-        Ok(Registry { topics, changes })
+        Ok(Registry {
+            topics,
+            changes,
+            space,
+            upkeep,
+        })
+    }
+
+    /// The room on the disk.
+    pub fn space(&self) -> &SpaceGuard {
+        &self.space
+    }
+
+    /// Does all upkeep that is due now, without waiting for its interval.
+    pub async fn upkeep_now(&self) {
+        self.upkeep.turn().await;
     }
 
     /// The topics as they are now.
@@ -289,6 +321,7 @@ impl Registry {
     /// Stops taking changes and appends, makes everything durable, closes all logs, and lets go of the
     /// data directory.
     pub async fn close(&self) -> Result<(), WriteError> {
+        self.upkeep.stop().await;
         let (reply, answer) = oneshot::channel();
         if self.changes.send(Change::Stop { reply }).await.is_err() {
             return Ok(());

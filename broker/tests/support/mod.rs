@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use headrace_broker::clock::SystemClock;
 use headrace_broker::{Broker, BrokerConfig};
 use headrace_protocol::Request;
 use headrace_protocol::header::{decode_response_frame, encode_request_frame};
@@ -42,11 +43,10 @@ impl Server {
     }
 
     async fn start_on(disk: MemoryDisk, config: BrokerConfig) -> Server {
-        let broker = Broker::start_on(config.clone(), Arc::new(disk.clone()))
-            .await
-            .unwrap();
+        let shared = Arc::new(disk.clone());
+        let broker = Broker::start_on(config.clone(), shared, Arc::new(SystemClock));
         Server {
-            broker,
+            broker: broker.await.unwrap(),
             disk,
             config,
         }

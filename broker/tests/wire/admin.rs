@@ -1,15 +1,17 @@
 //! The HTTP interface and the metrics.
 
+use headrace_protocol::ErrorCode;
+use headrace_storage::fs::Fault;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::registry::Registry;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::requests::{batch, create_topic, fetch, produced};
+use crate::requests::{batch, create_topic, fetch, produce, produced};
 use crate::support::Server;
 
 /// The body of `GET path`.
-async fn get(server: &Server, path: &str) -> String {
+pub(crate) async fn get(server: &Server, path: &str) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let serving = tokio::spawn(axum::serve(listener, server.broker.router()).into_future());
@@ -38,6 +40,35 @@ async fn v1_broker_tells_topics_and_positions() {
         r#"{{"name":"t","id":"{id}","internal":false,"partitions":[{{"partition":0,"leader_epoch":1,"log_start":0,"high_watermark":2,"log_end":2,"#
     );
     assert!(body.contains(&topic), "{body}");
+    assert!(body.contains(r#""appends":"all"}"#), "{body}");
+    assert!(body.contains(r#""closed":null"#), "{body}");
+    assert_eq!(server.broker.troubles()(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_log_closed_to_writes_tells_why() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    create_topic(&mut client, "t", &[]).await;
+    server.disk().fail(Fault {
+        at_call: 0,
+        kind: std::io::ErrorKind::StorageFull,
+        lasting: true,
+    });
+    let refused = produce(&mut client, "t", batch(&["a"])).await;
+    assert_eq!(refused.error_code, ErrorCode::KAFKA_STORAGE_ERROR);
+    server.disk().heal();
+    let body = get(&server, "/v1/broker").await;
+    assert!(
+        body.contains(r#""closed":"log is closed to writes: cannot write "#),
+        "{body}"
+    );
+    let troubles = server.broker.troubles()();
+    assert_eq!(troubles.len(), 1);
+    assert!(
+        troubles[0].starts_with("partition 0 of topic t takes no writes until the next start: "),
+        "{troubles:?}"
+    );
 }
 
 #[tokio::test]

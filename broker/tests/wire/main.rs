@@ -18,4 +18,5 @@ mod metadata;
 mod produce;
 mod requests;
 mod restart;
+mod space;
 mod topics;
