@@ -20,6 +20,7 @@ pub mod data_dir;
 pub mod fs;
 mod index;
 pub mod log;
+pub mod manifest;
 pub mod planted;
 mod position;
 pub mod record;

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use crate::manifest::TermRun;
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
 use crate::segment::Tail;
 
@@ -59,6 +60,17 @@ impl EpochRuns {
         if kept < self.runs.len() {
             Arc::make_mut(&mut self.runs).truncate(kept);
         }
+    }
+
+    /// The runs that begin at or before an entry.
+    pub(crate) fn upto(&self, index: EntryIndex) -> Vec<TermRun> {
+        let runs = self.runs.iter().take_while(|run| run.index <= index);
+        let public = |run: &EpochRun| TermRun {
+            epoch: run.epoch,
+            start: run.start,
+            index: run.index,
+        };
+        runs.map(public).collect()
     }
 
     /// The epoch of an entry that is not after the last; before all runs none.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::manifest::InstallError;
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
 
 /// Why a log cannot be opened. Nothing on disk was changed by `Corrupt`.
@@ -169,6 +170,28 @@ impl From<ReadError> for OpenError {
             },
             other => OpenError::Io {
                 operation: "read",
+                path: PathBuf::new(),
+                source: io::Error::other(other),
+            },
+        }
+    }
+}
+
+impl From<InstallError> for OpenError {
+    fn from(error: InstallError) -> OpenError {
+        match error {
+            InstallError::Io {
+                operation,
+                path,
+                source,
+            } => OpenError::Io {
+                operation,
+                path,
+                source,
+            },
+            InstallError::Damaged { path, reason } => OpenError::corrupt(&path, 0, reason),
+            other => OpenError::Io {
+                operation: "install",
                 path: PathBuf::new(),
                 source: io::Error::other(other),
             },

@@ -29,6 +29,7 @@ mod marks;
 mod recovery;
 mod remove;
 mod sealed;
+mod snapshot;
 mod sync;
 #[cfg(test)]
 mod tests;

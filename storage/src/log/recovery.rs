@@ -36,6 +36,7 @@ use crate::compaction::open::{CompactedFile, Resolved, resolve};
 use crate::fs::{Disk, DiskFile, OpenMode};
 use crate::index::OpenTransactions;
 use crate::index::file::{self as index_file, Kept, PartEnd, Resumed, SegmentName};
+use crate::manifest::install;
 use crate::planted::{Mistake, planted};
 use crate::position::{EntryIndex, Offset};
 use crate::segment::format::{SEGMENT_HEADER_BYTES, Seed, as_u64, crc_field};
@@ -93,6 +94,7 @@ pub(super) fn open(
 ) -> Result<Log, OpenError> {
     disk.create_dir_all(dir)
         .map_err(OpenError::io("create", dir))?;
+    install::finish_interrupted(&*disk, dir)?;
     let (found, leftovers) = segment_files(&*disk, dir, &identity)?;
     let opened = HintFile::open(&*disk, dir, &identity);
     let (hint_file, hint) = opened.map_err(OpenError::io("open the flushed hint in", dir))?;

@@ -181,19 +181,47 @@ impl Segment {
             let set = compacted.membership.as_ref();
             return Ok(set.filter(|(index, _)| *index <= upto).cloned());
         }
-        let controls = self.index()?.controls();
         let is_it =
             |place: &&ControlPlace| place.kind == ControlKind::Membership && place.index <= upto;
-        let Some(place) = controls.iter().filter(is_it).last() else {
+        let Some(place) = self.index()?.controls().iter().filter(is_it).last() else {
             return Ok(None);
         };
+        match self.control_at(place, seed)? {
+            Control::Membership(content) => Ok(Some((place.index, content))),
+            _ => Err(self.corrupt(place.position, "not the voter set that the index names")),
+        }
+    }
+
+    /// The log start as of an entry of this segment; in a compacted one as of its end.
+    pub(crate) fn log_start(
+        &self,
+        upto: EntryIndex,
+        identity: &LogIdentity,
+    ) -> Result<Offset, ReadError> {
+        if let Some(compacted) = self.compacted() {
+            return Ok(compacted.end.log_start);
+        }
+        let (header, _) = self.header(identity)?;
+        let seed = Seed::new(identity, self.base_index);
+        let mut log_start = header.log_start;
+        for place in self.index()?.controls().iter() {
+            if place.kind == ControlKind::LogStart
+                && place.index <= upto
+                && let Control::LogStart(offset) = self.control_at(place, seed)?
+            {
+                log_start = log_start.max(offset);
+            }
+        }
+        Ok(log_start)
+    }
+
+    /// Reads a control frame that the index names.
+    fn control_at(&self, place: &ControlPlace, seed: Seed) -> Result<Control, ReadError> {
         let len = usize::try_from(place.size_bytes).unwrap_or(usize::MAX);
         let bytes = self.range(place.position, len)?;
-        match read_control(&bytes, seed).map(|frame| (frame.index, frame.control)) {
-            Ok((index, Control::Membership(content))) if index == place.index => {
-                Ok(Some((index, content)))
-            }
-            _ => Err(self.corrupt(place.position, "membership entry is not sound")),
+        match read_control(&bytes, seed) {
+            Ok(frame) if frame.index == place.index => Ok(frame.control),
+            _ => Err(self.corrupt(place.position, "control frame is not sound")),
         }
     }
 

@@ -397,7 +397,7 @@ impl Segment {
     }
 
     /// Up to `len` bytes from `position`, fewer only at the end of the segment or where it was cut.
-    pub(super) fn range(&self, position: u64, len: usize) -> Result<Vec<u8>, ReadError> {
+    pub(crate) fn range(&self, position: u64, len: usize) -> Result<Vec<u8>, ReadError> {
         let left = usize::try_from(self.size_bytes.saturating_sub(position)).unwrap_or(usize::MAX);
         let mut bytes = Vec::new();
         self.file()?
