@@ -72,12 +72,12 @@ impl Log {
             .map_err(OpenError::io("sync", &self.dir))
     }
 
-    /// What is to be cleaned now; `None` if nothing is due, or a job is out already.
+    /// What is to be cleaned now; `None` if nothing is due, a job is out already, or the log is pinned.
     ///
     /// The job is given to [`crate::compaction::clean`] on a worker; the segments stay pinned until
     /// [`Log::finish_cleaning`]. Below `first_index` only: see [`Log::raise_first_index`].
     pub fn begin_cleaning(&mut self, config: &CleaningConfig, now_ms: i64) -> Option<CleaningJob> {
-        if self.closed.is_some() || self.cleaning {
+        if self.closed.is_some() || self.cleaning || self.is_pinned() {
             return None;
         }
         let plan = self.cleanable(config, now_ms)?;

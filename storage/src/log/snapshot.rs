@@ -34,6 +34,12 @@ impl Log {
         let below = segments[..segments.len() - 1].iter();
         let below = below.take_while(|segment| segment.end_offset <= log_start);
         segments.drain(..below.count());
+        if self.cleaning {
+            // the job that is out may remove files; those that are open stay readable
+            segments
+                .iter()
+                .try_for_each(|segment| segment.file().map(drop))?;
+        }
         let files = sized(segments, last_bytes);
         let manifest = Manifest {
             identity: self.identity,
