@@ -4,7 +4,7 @@ SERVERS := target/servers/bin
 # only if HEADRACE_PLANTED asks for one.
 PLANTED := --features headrace/planted
 
-.PHONY: demo test check interop bench servers
+.PHONY: demo test soak check interop bench servers
 
 # One row, inserted, updated and deleted in MariaDB, followed into the topic, Redis and the search index.
 demo:
@@ -18,6 +18,12 @@ test:
 	scripts/prerequisites.sh
 	scripts/servers.sh mariadb redis mysql
 	cargo test --workspace $(PLANTED)
+
+# The proofs of the storage engine (storage/tests/proofs) at length: so many times what `make test` tries of each.
+SOAK := 20
+soak:
+	scripts/prerequisites.sh
+	HEADRACE_SOAK=$(SOAK) cargo test -p headrace-storage --features planted --test proofs -- --nocapture
 
 # Format, lints, and the rules of the house.
 check:

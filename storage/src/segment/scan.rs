@@ -349,6 +349,12 @@ impl Scan {
                     position: self.end,
                 });
             }
+            Control::LogStart(offset) if offset > self.tail.offset => {
+                return Err(Unsound::Refused(format!(
+                    "log start {offset} lies past the end of the log, {}",
+                    self.tail.offset
+                )));
+            }
             Control::LogStart(offset) => self.tail.log_start = self.tail.log_start.max(offset),
             Control::NoOp | Control::Membership(_) => {}
         }
@@ -407,6 +413,9 @@ pub(crate) fn check_header(
     }
     if frame.offset != expected.base_offset || frame.index != expected.base_index {
         return refused("segment header and file name differ");
+    }
+    if header.log_start > frame.offset {
+        return refused("segment header has a log start past its first offset");
     }
     if let Some((tail, roll_crc)) = expected.before {
         let follows = frame.offset == tail.offset

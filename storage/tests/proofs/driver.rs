@@ -255,6 +255,13 @@ impl Driver {
         self.outstanding = self.log.as_mut().and_then(Log::sync_point);
     }
 
+    /// Takes one if there is none.
+    pub(crate) fn start_sync_unless_outstanding(&mut self) {
+        if self.outstanding.is_none() {
+            self.start_sync();
+        }
+    }
+
     /// Runs the sync point taken before, and acknowledges what it covers.
     pub(crate) fn end_sync(&mut self) {
         let (Some(point), Some(log)) = (self.outstanding.take(), &mut self.log) else {
@@ -382,7 +389,7 @@ impl Proven for LogProof {
         driver.settle();
         driver.commit();
         let after = look(driver.log.as_ref().expect("opened above"))?;
-        let added = driver.history.now().entries;
+        let added = &driver.history.now().entries;
         let added = added.iter().filter_map(|written| match written.what {
             What::Batch { base, crc, .. } => Some((base, written.epoch, crc)),
             _ => None,

@@ -28,7 +28,9 @@ pub(crate) enum What {
         base: Offset,
         end: Offset,
         crc: u32,
+        /// Offset and timestamp of each.
         records: Vec<(Offset, i64)>,
+        batch: Batch,
     },
     LogStart(Offset),
     Control,
@@ -50,6 +52,7 @@ impl What {
             base: batch.base_offset(),
             end: batch.last_offset().plus(1),
             crc: crc32c::crc32c(&batch.to_bytes()),
+            batch: batch.clone(),
             records: records
                 .iter()
                 .map(|record| (record.offset, record.timestamp))
@@ -120,6 +123,7 @@ impl Line {
                 end,
                 crc,
                 records: of_batch,
+                ..
             } = &written.what
                 && *end > seen.log_start
             {
@@ -163,34 +167,51 @@ pub(crate) fn times_asked() -> [i64; 3] {
 
 #[derive(Clone, Debug)]
 enum Event {
-    Staged(Written),
+    Staged(Box<Written>),
     Promised(usize),
     TruncationBegun(usize),
     Truncated(usize),
+}
+
+impl Line {
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Staged(written) => self.entries.push(Written::clone(written)),
+            Event::Promised(count) => self.floor = self.floor.max(*count),
+            Event::TruncationBegun(last) => self.floor = self.floor.min(*last),
+            Event::Truncated(last) => self.entries.truncate(*last),
+        }
+    }
 }
 
 /// Everything that happened to a log, with when.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct History {
     events: Vec<(usize, Event)>,
+    now: Line,
 }
 
 impl History {
+    fn note(&mut self, calls: usize, event: Event) {
+        self.now.take(&event);
+        self.events.push((calls, event));
+    }
+
     pub(crate) fn staged(&mut self, calls: usize, written: Written) {
-        self.events.push((calls, Event::Staged(written)));
+        self.note(calls, Event::Staged(Box::new(written)));
     }
 
     /// The first `count` entries are acknowledged.
     pub(crate) fn promised(&mut self, calls: usize, count: usize) {
-        self.events.push((calls, Event::Promised(count)));
+        self.note(calls, Event::Promised(count));
     }
 
     pub(crate) fn truncation_begun(&mut self, calls: usize, last: usize) {
-        self.events.push((calls, Event::TruncationBegun(last)));
+        self.note(calls, Event::TruncationBegun(last));
     }
 
     pub(crate) fn truncated(&mut self, calls: usize, last: usize) {
-        self.events.push((calls, Event::Truncated(last)));
+        self.note(calls, Event::Truncated(last));
     }
 
     /// How many of the events have happened after so many calls.
@@ -202,18 +223,13 @@ impl History {
     pub(crate) fn at(&self, calls: usize) -> Line {
         let mut line = Line::default();
         for (_, event) in &self.events[..self.era(calls)] {
-            match event {
-                Event::Staged(written) => line.entries.push(written.clone()),
-                Event::Promised(count) => line.floor = line.floor.max(*count),
-                Event::TruncationBegun(last) => line.floor = line.floor.min(*last),
-                Event::Truncated(last) => line.entries.truncate(*last),
-            }
+            line.take(event);
         }
         line
     }
 
     /// What counts now.
-    pub(crate) fn now(&self) -> Line {
-        self.at(usize::MAX)
+    pub(crate) fn now(&self) -> &Line {
+        &self.now
     }
 }

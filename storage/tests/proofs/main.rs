@@ -13,9 +13,14 @@ mod driver;
 mod explore;
 mod failing;
 mod fates;
+mod fuzz;
 mod history;
+mod model;
 #[cfg(feature = "planted")]
 mod planted;
 mod seeded;
+#[path = "../../fuzz/src/targets.rs"]
+#[allow(unreachable_pub, reason = "the library of the fuzz targets")]
+mod targets;
 mod votes;
 mod workloads;

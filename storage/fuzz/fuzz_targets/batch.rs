@@ -1,0 +1,4 @@
+//! Record batches.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| targets::batch(input));

@@ -1,0 +1,4 @@
+//! The vote journal.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| targets::votes(input));
