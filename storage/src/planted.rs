@@ -48,6 +48,12 @@ mistakes! {
     TornTailNotCut,
     /// An unsound frame below the hint, or far before the end, is cut like a torn tail.
     CorruptionCut,
+    /// Behind an unsound frame that cannot be followed nothing is looked at.
+    RestNotLookedAt,
+    /// What lies past the flushed hint is read through the page cache, whatever the disk has.
+    CacheBelieved,
+    /// An index that was kept is gone on from without comparing its end with the log.
+    PartTrusted,
     /// What a crashed process left in the page cache is used without a sync.
     RecoveredCacheNotSynced,
     /// Behind an unsound frame the scan goes on at the next bytes that look like a frame.

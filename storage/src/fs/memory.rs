@@ -437,4 +437,8 @@ impl DiskFile for MemoryFile {
     fn sync_data(&self) -> io::Result<()> {
         self.disk.state().change(Call::Sync(self.file))
     }
+
+    fn drop_cache(&self, _position: u64, _len: u64) -> io::Result<()> {
+        self.disk.state().change(Call::DropCache(self.file))
+    }
 }

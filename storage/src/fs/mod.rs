@@ -116,4 +116,10 @@ pub trait DiskFile: Debug + Send + Sync {
     fn is_resident(&self, _position: u64, _len: u64) -> bool {
         true
     }
+
+    /// Lets go of the cached pages of `len` bytes from `position`, so that the next read is the disk's.
+    ///
+    /// Pages that are not synced stay, and a file system may keep others: the caller syncs first, and
+    /// learns nothing if it had no effect.
+    fn drop_cache(&self, position: u64, len: u64) -> io::Result<()>;
 }

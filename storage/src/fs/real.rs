@@ -6,11 +6,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::buffer::spare_capacity;
-use rustix::fs::FallocateFlags;
+use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
 use super::{Disk, DiskFile, Mapping, OpenMode, Space};
@@ -20,6 +21,9 @@ const SLICES_MAX: usize = 1024;
 
 /// One byte is probed in so many: the kernel reads ahead, and mostly evicts, in larger pieces.
 const PROBE_EVERY_BYTES: u64 = 128 * 1024;
+
+/// Cached pages are dropped whole; no page cache has larger ones for files.
+const CACHE_UNIT_BYTES: u64 = 2 << 20;
 
 /// The machine's file system.
 #[derive(Clone, Copy, Debug, Default)]
@@ -164,6 +168,15 @@ impl DiskFile for RealFile {
             !matches!(read, Err(Errno::AGAIN))
         };
         resident(last) && (0..probes).all(|probe| resident(probe * PROBE_EVERY_BYTES))
+    }
+
+    fn drop_cache(&self, position: u64, len: u64) -> io::Result<()> {
+        // a page that is covered in part stays; no length means all that follows
+        let from = position - position % CACHE_UNIT_BYTES;
+        let Some(len) = NonZeroU64::new(len.saturating_add(position - from)) else {
+            return Ok(());
+        };
+        rustix::fs::fadvise(&self.0, from, Some(len), Advice::DontNeed).map_err(io::Error::from)
     }
 }
 

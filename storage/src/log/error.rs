@@ -9,6 +9,10 @@ use thiserror::Error;
 use crate::manifest::InstallError;
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
 
+/// What to do about a log that is refused.
+const ADVICE: &str = "Nothing was changed: restore the log's directory from a copy or a replica; \
+    `headrace log verify` on it says what is still sound";
+
 /// Why a log cannot be opened. Nothing on disk was changed by `Corrupt`.
 #[derive(Debug, Error)]
 pub enum OpenError {
@@ -23,7 +27,7 @@ pub enum OpenError {
         source: io::Error,
     },
     /// Bytes that were durable are not what was written, or were written by a newer program.
-    #[error("log is corrupt: {file} at byte {position}: {reason}")]
+    #[error("log is corrupt: {file} at byte {position}: {reason}. {ADVICE}")]
     Corrupt {
         /// The file.
         file: PathBuf,

@@ -25,6 +25,7 @@ mod entry;
 pub(crate) mod epochs;
 mod error;
 pub(crate) mod hint;
+mod last;
 mod marks;
 mod recovery;
 mod remove;

@@ -3,26 +3,28 @@
 //! The four rules (replication.md, "Recovery"), and where each is kept:
 //!
 //! 1. Only the last 4 MiB of the last file (or one larger batch) may be unsynced: the writer sees to it.
-//!    Files before the last are sealed: any byte that does not fit is corruption.
-//! 2. In the last file the first unsound frame is corruption if it lies below the flushed hint, or if
-//!    frames that continue the log end more than 4 MiB behind it. Otherwise it is a torn tail, which
+//!    Files before the last are sealed (`sealed`): any byte that does not fit is corruption.
+//! 2. In the last file (`last`) the first unsound frame is corruption if it lies below the flushed hint, or
+//!    if more than one group was written behind it (`segment/behind`). Otherwise it is a torn tail, which
 //!    an ordinary power cut leaves (pages reach the disk in any order): it is cut. **Corruption is never
 //!    cut**: the log is refused with file, position and reason, and nothing on disk is changed.
 //! 3. What continues is found by following frames from head to head (`segment/scan`), never by looking
 //!    for something that resembles one.
 //! 4. After a process crash the page cache may hold what the disk does not. So names and the last file
-//!    are synced before anything is read, and after every change.
+//!    are synced before anything is read, and after every change; what lies past the hint is read from the
+//!    disk itself.
 //!
-//! Before a cut the hint is lowered and synced; the cut is synced before the log is used.
+//! A cut never reaches below the hint, so the hint is only read here; the cut is synced before the log is
+//! used.
 //!
 //! Every step leaves a state from which opening again gives the same log.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::Log;
 use super::config::{LogConfig, LogIdentity};
 use super::entry::{NextSegment, Queue};
 use super::epochs::EpochRuns;
@@ -31,19 +33,14 @@ use super::hint::{Hint, HintFile};
 use super::marks::Marks;
 use super::view::LogView;
 use super::write::Active;
-use super::{GROUP_BYTES_MAX, Log};
 use crate::compaction::open::{CompactedFile, Resolved, resolve};
-use crate::fs::{Disk, DiskFile, OpenMode};
+use crate::fs::Disk;
 use crate::index::OpenTransactions;
-use crate::index::file::{self as index_file, Kept, PartEnd, Resumed, SegmentName};
 use crate::manifest::install;
-use crate::planted::{Mistake, planted};
 use crate::position::{EntryIndex, Offset};
-use crate::segment::format::{SEGMENT_HEADER_BYTES, Seed, as_u64, crc_field};
+use crate::segment::format::{SEGMENT_HEADER_BYTES, Seed, as_u64};
 use crate::segment::reader::Segment;
-use crate::segment::scan::{Expected, Scan, Unsound, last_continuing, resume, scan, scan_on};
-use crate::segment::window::{SCAN_BYTES, Window};
-use crate::segment::writer::{Start, Writer};
+use crate::segment::scan::Expected;
 use crate::segment::{Tail, parse_generation};
 
 /// A segment file found in the directory.
@@ -53,15 +50,6 @@ pub(super) struct Found {
     pub(super) base_offset: Offset,
     pub(super) base_index: EntryIndex,
     pub(super) compacted: Option<CompactedFile>,
-}
-
-/// What lies behind the last sound frame of the last file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    /// Nothing, or preallocated room, which the writer goes on to use.
-    Clean,
-    /// What a power cut left of the last group.
-    Torn,
 }
 
 /// The log as far as it has been put together.
@@ -183,189 +171,6 @@ impl Recovery {
             hint: self.hint,
             index_interval_bytes: self.config.index_interval_bytes,
         }
-    }
-
-    /// The last file: synced, read in full, its torn tail cut (its room trimmed only after a ROLL).
-    fn last_segment(&mut self, found: &Found) -> Result<(), OpenError> {
-        let path = &found.path;
-        if let Some((tail, _)) = self.before
-            && (found.base_offset, found.base_index) != (tail.offset, tail.index.next())
-        {
-            return Err(OpenError::corrupt(
-                path,
-                0,
-                "a segment before this one is missing",
-            ));
-        }
-        let file = self
-            .disk
-            .open(path, OpenMode::Write)
-            .map_err(OpenError::io("open", path))?;
-        if !planted(Mistake::RecoveredCacheNotSynced) {
-            file.sync_data().map_err(OpenError::io("sync", path))?;
-        }
-        let size = file.size().map_err(OpenError::io("measure", path))?;
-        let (scan, kept) = self
-            .read_last(found, &*file, size)
-            .map_err(OpenError::io("read", path))?;
-        let end = self.judge_end(found, &*file, size, &scan)?;
-        let Some(header) = scan.header else {
-            return self.drop_headless(found);
-        };
-        let cut = end == End::Torn || scan.roll.is_some();
-        if cut && scan.end < size && !planted(Mistake::TornTailNotCut) {
-            self.lower_hint(&scan.tail)?;
-            file.set_size(scan.end)
-                .map_err(OpenError::io("truncate", path))?;
-            file.sync_data().map_err(OpenError::io("sync", path))?;
-        }
-        if let Some(roll) = scan.roll {
-            self.push_scanned(found, scan, roll);
-            return Ok(());
-        }
-        scan.runs.iter().for_each(|run| self.epochs.push(*run));
-        self.before = Some((scan.tail, 0));
-        self.log_starts.push(scan.tail);
-        let start = Start {
-            base_offset: found.base_offset,
-            base_index: found.base_index,
-            seed: Seed::new(&self.identity, found.base_index),
-            header_crc: scan.header_crc,
-            created_ms: header.created_ms,
-            position: scan.end,
-            allocated: if cut { scan.end } else { size },
-            index: scan.index,
-        };
-        let writer = Writer::open(path, file, start);
-        self.active = Some(Active {
-            writer,
-            path: path.as_path().into(),
-            runs: scan.runs,
-            kept,
-            rolled: None,
-        });
-        Ok(())
-    }
-
-    /// Reads the last file: from the end of the last part of its index that lies at or below the hint,
-    /// else from its beginning.
-    fn read_last(&self, found: &Found, file: &dyn DiskFile, size: u64) -> io::Result<(Scan, Kept)> {
-        let expected = self.expected(found);
-        if let Some(hint) = self.hint
-            && let Some(resumed) = self.kept_index(found, file, hint, size)?
-        {
-            let kept = resumed.kept;
-            if let Some(begun) = resume(file, size, &expected, resumed)? {
-                return Ok((scan_on(file, size, &expected, begun)?, kept));
-            }
-        }
-        Ok((scan(file, size, &expected)?, Kept::default()))
-    }
-
-    /// The index of the last file, as far as it was kept at or below the hint.
-    fn kept_index(
-        &self,
-        found: &Found,
-        file: &dyn DiskFile,
-        hint: Hint,
-        size: u64,
-    ) -> io::Result<Option<Resumed>> {
-        let mut header = Vec::new();
-        file.read_at(0, SEGMENT_HEADER_BYTES, &mut header)?;
-        let name = SegmentName {
-            base_offset: found.base_offset,
-            base_index: found.base_index,
-            header_crc: crc_field(&header),
-        };
-        let interval_bytes = self.config.index_interval_bytes;
-        let below_hint = |end: &PartEnd| end.tail.index <= hint.index && end.end <= size;
-        let (disk, path) = (&*self.disk, self.index_path(found));
-        Ok(index_file::resume(
-            disk,
-            &path,
-            &name,
-            interval_bytes,
-            below_hint,
-        ))
-    }
-
-    /// Decides whether what lies behind the last sound frame may be cut.
-    fn judge_end(
-        &self,
-        found: &Found,
-        file: &dyn DiskFile,
-        size: u64,
-        scan: &Scan,
-    ) -> Result<End, OpenError> {
-        let corrupt = |reason: String| {
-            if planted(Mistake::CorruptionCut) {
-                return Ok(End::Torn);
-            }
-            Err(OpenError::corrupt(&found.path, scan.end, reason))
-        };
-        let reason = match &scan.stop {
-            None => "the file ends",
-            Some(Unsound::Refused(reason)) => return corrupt(reason.clone()),
-            Some(Unsound::Invalid(reason)) => reason,
-        };
-        if let Some(hint) = self.hint.filter(|hint| hint.index > scan.tail.index) {
-            return corrupt(format!(
-                "{reason}, but the log was flushed up to offset {}, entry {}",
-                hint.offset, hint.index
-            ));
-        }
-        let first = self.before.is_none();
-        if scan.header.is_none() && first && found.base_index != EntryIndex(1) {
-            return corrupt(format!(
-                "{reason}, in the header of the log's first segment"
-            ));
-        }
-        if scan.stop.is_none() {
-            return Ok(End::Clean);
-        }
-        let io = |source| OpenError::io("read", &found.path)(source);
-        if Window::new(file, size, SCAN_BYTES)
-            .is_zero_from(scan.end)
-            .map_err(io)?
-        {
-            return Ok(End::Clean);
-        }
-        match last_continuing(file, size, &self.expected(found), scan).map_err(io)? {
-            Some(end) if end - scan.end > GROUP_BYTES_MAX => corrupt(format!(
-                "{reason}, but sound frames go on up to byte {end}, further than one unsynced group"
-            )),
-            _ => {
-                let path = found.path.display();
-                tracing::info!(%path, position = scan.end, size, reason, "torn tail is cut");
-                Ok(End::Torn)
-            }
-        }
-    }
-
-    /// A file made just before a crash, without even its header: nothing was ever durable in it.
-    fn drop_headless(&mut self, found: &Found) -> Result<(), OpenError> {
-        let tail = self.before.map_or(Tail::EMPTY, |(tail, _)| tail);
-        self.lower_hint(&tail)?;
-        self.disk
-            .remove(&found.path)
-            .map_err(OpenError::io("remove", &found.path))?;
-        self.disk
-            .sync_dir(&self.dir)
-            .map_err(OpenError::io("sync", &self.dir))
-    }
-
-    /// Before a cut: the hint, never above what stays, made durable.
-    fn lower_hint(&self, tail: &Tail) -> Result<(), OpenError> {
-        let Some(hint) = self.hint else { return Ok(()) };
-        let lowered = if hint.index > tail.index {
-            Hint::of(*tail)
-        } else {
-            hint
-        };
-        let path = self.hint_file.path();
-        self.hint_file
-            .settle(lowered)
-            .map_err(OpenError::io("write", path))
     }
 
     /// Checks what spans segments, and makes the log.

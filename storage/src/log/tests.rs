@@ -7,6 +7,7 @@ mod entries;
 mod idle;
 mod model;
 mod reads;
+mod recovery;
 mod times;
 mod transactions;
 mod truncate;

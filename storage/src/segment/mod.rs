@@ -12,6 +12,7 @@
 //! A frame is an unmodified Kafka batch, so any range of batches goes out as it lies, or a control frame
 //! of ours (`format`). The file's name says which offset and entry index come first in it.
 
+pub(crate) mod behind;
 pub(crate) mod chunk;
 pub(crate) mod cut;
 pub(crate) mod entries;

@@ -9,8 +9,7 @@ use std::io;
 
 use super::Tail;
 use super::format::{
-    self, Control, ControlError, ControlFrame, Head, SEGMENT_HEADER_BYTES, Seed, SegmentHeader,
-    as_u64, read_control, read_head,
+    self, Control, ControlError, ControlFrame, Head, Seed, SegmentHeader, read_control, read_head,
 };
 use super::window::{SCAN_BYTES, Window};
 use crate::fs::DiskFile;
@@ -75,7 +74,7 @@ pub(crate) struct Scan {
 
 /// A frame whose own bytes are right.
 #[derive(Debug)]
-enum Sound {
+pub(super) enum Sound {
     /// With its marker, if it is a control batch.
     Batch(BatchHeader, Option<MarkerKind>),
     Control(SoundControl),
@@ -83,7 +82,7 @@ enum Sound {
 
 /// A control frame with what the segment around it wants to know.
 #[derive(Debug)]
-struct SoundControl {
+pub(super) struct SoundControl {
     frame: ControlFrame,
     /// Its CRC field, which the next segment's header repeats after a ROLL.
     crc: u32,
@@ -152,7 +151,7 @@ pub(crate) fn resume(
     let flushed_otherwise = expected
         .hint
         .is_some_and(|hint| hint.index == tail.index && hint != Hint::of(tail));
-    if !fits || at_roll || flushed_otherwise {
+    if (!fits && !planted(Mistake::PartTrusted)) || at_roll || flushed_otherwise {
         return Ok(None);
     }
     Ok(Some(Scan {
@@ -193,7 +192,7 @@ fn resynchronised(
 }
 
 /// Reads one frame and checks it by itself.
-fn frame_at(
+pub(super) fn frame_at(
     window: &mut Window<'_>,
     position: u64,
     seed: Seed,
@@ -272,7 +271,7 @@ impl Scan {
     }
 
     /// Takes a frame if it continues the log.
-    fn take(&mut self, sound: Sound, expected: &Expected<'_>) -> Result<(), Unsound> {
+    pub(super) fn take(&mut self, sound: Sound, expected: &Expected<'_>) -> Result<(), Unsound> {
         if self.roll.is_some() {
             return Err(Unsound::invalid("bytes after the ROLL"));
         }
@@ -429,72 +428,4 @@ pub(crate) fn check_header(
         }
     }
     Ok(header)
-}
-
-/// How far frames go on behind a broken one: the end of the last sound frame that continues the chain.
-///
-/// The chain steps over a broken frame by what its head says, as long as head and chain agree on offset
-/// and epoch; it never looks for frames anywhere else (the bytes of a record may look like one).
-pub(crate) fn last_continuing(
-    file: &dyn DiskFile,
-    size: u64,
-    expected: &Expected<'_>,
-    broken: &Scan,
-) -> io::Result<Option<u64>> {
-    let mut window = Window::new(file, size, SCAN_BYTES);
-    let seed = Seed::new(expected.identity, expected.base_index);
-    let without_hint = Expected {
-        hint: None,
-        ..*expected
-    };
-    // A header has a known size and is no entry: behind a broken one the chain begins at its end.
-    let nameless = SegmentHeader {
-        identity: *expected.identity,
-        log_start: broken.tail.log_start,
-        created_ms: -1,
-        previous_crc: 0,
-    };
-    let header_bytes = as_u64(SEGMENT_HEADER_BYTES);
-    let mut chain = Scan {
-        header: Some(broken.header.unwrap_or(nameless)),
-        header_crc: 0,
-        tail: broken.tail,
-        end: if broken.header.is_some() {
-            broken.end
-        } else {
-            header_bytes
-        },
-        index: IndexBuilder::new(u64::MAX, OpenTransactions::default()),
-        runs: Vec::new(),
-        roll: broken.roll,
-        stop: None,
-    };
-    let mut last_end = None;
-    while chain.end < size {
-        let tail = chain.tail;
-        if let Ok((sound, frame_bytes)) = frame_at(&mut window, chain.end, seed)?
-            && chain.take(sound, &without_hint).is_ok()
-        {
-            chain.end += frame_bytes;
-            last_end = Some(chain.end);
-            continue;
-        }
-        chain.tail = tail;
-        let Ok(head) = read_head(window.head(chain.end)?) else {
-            break;
-        };
-        if head.size_bytes() > size - chain.end || head.base_offset() != tail.offset {
-            break;
-        }
-        chain.end += head.size_bytes();
-        chain.tail.index = tail.index.next();
-        match head {
-            Head::Batch(header) if header.epoch == tail.epoch && header.check_counts().is_ok() => {
-                chain.tail.offset = header.last_offset().plus(1);
-            }
-            Head::Control { epoch, .. } if epoch >= tail.epoch => chain.tail.epoch = epoch,
-            Head::Batch(_) | Head::Control { .. } => break,
-        }
-    }
-    Ok(last_end)
 }

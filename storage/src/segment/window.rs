@@ -64,19 +64,20 @@ impl<'a> Window<'a> {
         self.get(position, HEAD_BYTES)
     }
 
-    /// Whether every byte from `position` to the end is zero, as preallocated room is.
-    pub(crate) fn is_zero_from(&mut self, position: u64) -> io::Result<bool> {
+    /// The last byte from `position` on that is not zero, as preallocated room is.
+    pub(crate) fn last_not_zero(&mut self, position: u64) -> io::Result<Option<u64>> {
+        let mut last = None;
         let mut at = position;
         while at < self.end {
             let bytes = self.get(at, SCAN_BYTES)?;
             if bytes.is_empty() {
-                return Ok(true);
+                break;
             }
-            if bytes.iter().any(|byte| *byte != 0) {
-                return Ok(false);
+            if let Some(place) = bytes.iter().rposition(|byte| *byte != 0) {
+                last = Some(at + as_u64(place));
             }
             at += as_u64(bytes.len());
         }
-        Ok(true)
+        Ok(last)
     }
 }

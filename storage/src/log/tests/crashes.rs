@@ -197,7 +197,11 @@ fn record_that_looks_like_a_frame_is_not_taken_for_one() {
         assert!(at <= carried);
         bytes[at + 17] ^= 1;
     });
-    let log = open(&after).unwrap();
+    let config = LogConfig {
+        batch_bytes_max: 6 << 20,
+        ..LogConfig::default()
+    };
+    let log = Log::open(Arc::new(after), Path::new(DIR), identity(), config).unwrap();
     assert_eq!(
         log.log_end(),
         Offset(6),
