@@ -164,8 +164,8 @@ fn scan_begins_at_the_last_part_of_the_index_below_the_hint() {
 #[test]
 fn index_of_entries_that_were_replaced_is_not_gone_on_from() {
     let (old, new) = (MemoryDisk::new(), MemoryDisk::new());
-    drop(with_megabytes(&old, 12, 1));
-    let log = with_megabytes(&new, 12, 2);
+    drop(with_megabytes(&old, 10, 1));
+    let log = with_megabytes(&new, 10, 2);
     let written = all(&log);
     drop(log);
     let index = only_segment(&new).with_extension("index");
