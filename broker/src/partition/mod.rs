@@ -18,7 +18,11 @@ mod opener;
 mod owner;
 pub mod producers;
 pub mod registry;
+#[cfg(test)]
+mod replica_tests;
 mod shard;
+#[cfg(test)]
+mod shard_tests;
 pub mod space;
 mod syncer;
 mod ticker;
