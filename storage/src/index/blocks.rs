@@ -1,25 +1,36 @@
 //! A list that grows at its end and is cheap to share: full blocks never change again.
 //!
-//! A snapshot shares the full blocks and the last one; the next push after a snapshot copies at most one
-//! block and, once per block, the list of blocks.
+//! ```text
+//!   groups | block x 64 | block x 64 |     group | block | block |     last | elements, at most 64 |
+//! ```
+//!
+//! A snapshot shares everything. The next push after it copies at most one block, once per block the list
+//! of at most 64 blocks, once per 64 blocks that of all groups: what a push costs does not grow with the
+//! list. An empty list has nothing on the heap.
 
 use std::sync::Arc;
 
-/// Copied when something is added, hence small; the shared list of blocks grows by one per so many.
+/// Elements per block and blocks per group. Copied when something is added, hence small.
 const BLOCK_LEN: usize = 64;
+
+type Block<T> = Arc<[T]>;
+type Group<T> = Arc<Vec<Block<T>>>;
 
 /// The list as it stands; cheap to clone.
 #[derive(Debug)]
 pub(crate) struct Blocks<T> {
-    full: Arc<Vec<Arc<[T]>>>,
-    last: Arc<Vec<T>>,
+    groups: Option<Arc<Vec<Group<T>>>>,
+    /// The group that is growing.
+    group: Option<Group<T>>,
+    last: Option<Arc<Vec<T>>>,
 }
 
 impl<T> Default for Blocks<T> {
     fn default() -> Blocks<T> {
         Blocks {
-            full: Arc::default(),
-            last: Arc::default(),
+            groups: None,
+            group: None,
+            last: None,
         }
     }
 }
@@ -27,33 +38,60 @@ impl<T> Default for Blocks<T> {
 impl<T> Clone for Blocks<T> {
     fn clone(&self) -> Blocks<T> {
         Blocks {
-            full: Arc::clone(&self.full),
-            last: Arc::clone(&self.last),
+            groups: self.groups.clone(),
+            group: self.group.clone(),
+            last: self.last.clone(),
         }
     }
+}
+
+/// Adds an element to a list that may be shared; gives the list back alone when it is full.
+fn push<T: Clone>(list: &mut Option<Arc<Vec<T>>>, element: T) -> Option<Arc<Vec<T>>> {
+    let elements = Arc::make_mut(list.get_or_insert_default());
+    elements.push(element);
+    if elements.len() < BLOCK_LEN {
+        return None;
+    }
+    list.take()
+}
+
+fn len<T>(list: Option<&Arc<Vec<T>>>) -> usize {
+    list.map_or(0, |list| list.len())
 }
 
 impl<T: Copy> Blocks<T> {
     /// Adds an element.
     pub(crate) fn push(&mut self, element: T) {
-        let last = Arc::make_mut(&mut self.last);
-        last.push(element);
-        if last.len() == BLOCK_LEN {
-            let block = std::mem::take(last).into();
-            Arc::make_mut(&mut self.full).push(block);
+        if let Some(full) = push(&mut self.last, element)
+            && let Some(group) = push(&mut self.group, full.as_slice().into())
+        {
+            Arc::make_mut(self.groups.get_or_insert_default()).push(group);
         }
     }
 
     /// The number of elements.
     pub(crate) fn len(&self) -> usize {
-        self.full.len() * BLOCK_LEN + self.last.len()
+        let groups = len(self.groups.as_ref());
+        let blocks = groups * BLOCK_LEN + len(self.group.as_ref());
+        blocks * BLOCK_LEN + len(self.last.as_ref())
     }
 
     /// The `at`-th element.
     pub(crate) fn get(&self, at: usize) -> Option<&T> {
-        match self.full.get(at / BLOCK_LEN) {
-            Some(block) => block.get(at % BLOCK_LEN),
-            None => self.last.get(at - self.full.len() * BLOCK_LEN),
+        let (block, place) = (at / BLOCK_LEN, at % BLOCK_LEN);
+        let groups = len(self.groups.as_ref());
+        if let Some(group) = self
+            .groups
+            .as_ref()
+            .and_then(|all| all.get(block / BLOCK_LEN))
+        {
+            return group.get(block % BLOCK_LEN)?.get(place);
+        }
+        let block = block - groups * BLOCK_LEN;
+        match self.group.as_ref().and_then(|group| group.get(block)) {
+            Some(elements) => elements.get(place),
+            None if block == len(self.group.as_ref()) => self.last.as_ref()?.get(place),
+            None => None,
         }
     }
 
@@ -86,5 +124,37 @@ impl<T: Copy> Blocks<T> {
         self.partition_point(holds)
             .checked_sub(1)
             .and_then(|at| self.get(at))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_are_found_over_blocks_and_groups_and_snapshots_stay() {
+        let count = 3 * BLOCK_LEN * BLOCK_LEN + 2 * BLOCK_LEN + 7;
+        let mut list = Blocks::default();
+        let mut snapshots = Vec::new();
+        for at in 0..count {
+            if at % 97 == 0 || at % BLOCK_LEN == 0 {
+                snapshots.push((at, list.clone()));
+            }
+            list.push(at);
+        }
+        snapshots.push((count, list));
+        for (len, list) in snapshots {
+            assert_eq!(list.len(), len);
+            assert_eq!(list.get(len), None);
+            assert_eq!(list.get(len + BLOCK_LEN), None);
+            if len % 13 == 0 || len == count {
+                assert!(list.iter().copied().eq(0..len));
+                assert!(list.iter_from(len / 2).copied().eq(len / 2..len));
+            }
+            for at in [0, len / 3, len.saturating_sub(1)] {
+                assert_eq!(list.get(at).copied(), (at < len).then_some(at));
+                assert_eq!(list.partition_point(|element| *element < at), at.min(len));
+            }
+        }
     }
 }

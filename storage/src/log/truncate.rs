@@ -23,12 +23,12 @@ use super::hint::Hint;
 use super::write::Active;
 use crate::fs::OpenMode;
 use crate::index::OpenTransactions;
-use crate::index::file::{self as index_file, Kept};
+use crate::index::file::{self as index_file, Kept, Resumed, SegmentName};
 use crate::planted::{Mistake, planted};
 use crate::position::EntryIndex;
-use crate::segment::format::{SEGMENT_HEADER_BYTES, Seed, as_u64};
+use crate::segment::format::{SEGMENT_HEADER_BYTES, Seed, as_u64, crc_field};
 use crate::segment::reader::Segment;
-use crate::segment::scan::{Expected, Scan, scan};
+use crate::segment::scan::{Expected, Scan, resume, scan, scan_on};
 use crate::segment::writer::{Start, Writer};
 use crate::segment::{Tail, index_name};
 
@@ -169,12 +169,36 @@ impl Log {
             hint: None,
             index_interval_bytes: self.config.index_interval_bytes,
         };
-        let scan =
-            scan(&**segment.file()?, position, &expected).map_err(ReadError::io(segment.path()))?;
+        let file = &**segment.file()?;
+        let scan = match self.kept_index(segment, position)? {
+            Some(kept) => resume(file, position, &expected, kept).map(|begun| match begun {
+                Some(begun) => scan_on(file, position, &expected, begun),
+                None => scan(file, position, &expected),
+            }),
+            None => Ok(scan(file, position, &expected)),
+        };
+        let scan = scan.flatten().map_err(ReadError::io(segment.path()))?;
         match &scan.stop {
             None if scan.end == position => Ok(scan),
             stop => Err(segment.corrupt(scan.end, &format!("{stop:?}"))),
         }
+    }
+
+    /// The index of a segment as far as it was kept below a position: what lies before is not read again.
+    fn kept_index(&self, segment: &Segment, position: u64) -> Result<Option<Resumed>, ReadError> {
+        let header = segment.range(0, SEGMENT_HEADER_BYTES)?;
+        let name = SegmentName {
+            base_offset: segment.base_offset,
+            base_index: segment.base_index,
+            header_crc: crc_field(&header),
+        };
+        Ok(index_file::resume(
+            &*self.disk,
+            &self.index_path_of(segment),
+            &name,
+            self.config.index_interval_bytes,
+            |end| end.end <= position,
+        ))
     }
 
     /// The transactions open where a segment begins.

@@ -532,3 +532,28 @@ fn example_bytes() -> &'static [u8] {
     static BYTES: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
     BYTES.get_or_init(|| example().encode())
 }
+
+/// The proofs of this file find the mistakes that can be planted in it.
+#[cfg(feature = "planted")]
+mod planted {
+    use super::*;
+    use crate::planted::{Mistake, with};
+
+    fn is_found(mistake: Mistake, by: fn()) {
+        let run = std::panic::AssertUnwindSafe(|| with(mistake, by));
+        assert!(std::panic::catch_unwind(run).is_err(), "{mistake:?}");
+    }
+
+    #[test]
+    fn mistakes_of_an_install_are_found() {
+        let crashes = crash_at_any_call_leaves_the_old_log_or_the_new_one;
+        is_found(Mistake::InstallWithoutMarker, crashes);
+        let damage = damage_after_the_fetch_is_noticed_before_anything_is_replaced;
+        is_found(Mistake::ManifestNotVerified, damage);
+        is_found(
+            Mistake::ManifestNotVerified,
+            wrong_bytes_are_noticed_and_fetched_again,
+        );
+        is_found(Mistake::HintNotLowered, any_log_is_replaced);
+    }
+}

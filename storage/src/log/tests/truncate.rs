@@ -255,6 +255,44 @@ fn view_of_truncated_entries_gives_an_error_and_never_other_bytes() {
     }
 }
 
+#[test]
+fn large_segment_is_cut_behind_what_its_index_covers() {
+    for reopened in [false, true] {
+        let disk = MemoryDisk::new();
+        let mut log = open(&disk).unwrap();
+        log.append(Entry::NoOp {
+            term: LeaderEpoch(1),
+        })
+        .unwrap();
+        for at in 0..12 {
+            append(&mut log, &[at, at], 512 << 10);
+            settle(&mut log);
+        }
+        if reopened {
+            log = open(&disk).unwrap();
+        }
+        let before = all(&log);
+        cut(&mut log, 11);
+        log.append(Entry::NoOp {
+            term: LeaderEpoch(2),
+        })
+        .unwrap();
+        append(&mut log, &[100], 60);
+        log.append(Entry::Roll { at_ms: 1 }).unwrap();
+        append(&mut log, &[101], 60);
+        settle(&mut log);
+        for log in [&log, &open(&disk.crash()).unwrap()] {
+            let found = all(log);
+            assert_eq!(found.len(), 12);
+            assert_eq!(found[..10], before[..10]);
+            let view = log.reader().view();
+            let time = view.find_timestamp(100, view.log_end()).unwrap();
+            assert_eq!(time, Some((Offset(20), 100)));
+            assert_eq!(view.max_timestamp(Offset(20)).unwrap().unwrap().1, 9);
+        }
+    }
+}
+
 impl Log {
     /// So that the segments of the view are sealed files opened anew, or the ones just written.
     fn close_and_reopen_if(&mut self, reopen: bool, disk: &MemoryDisk) {
