@@ -4,11 +4,14 @@
 //! data/
 //!   lock                            held by the one process that uses the directory
 //!   meta                            format version, cluster id, node id (checksummed text)
+//!   votes-{shard}                   terms, votes and flushed hints of a shard's partitions (`votes`)
 //!   catalogue                       whatever the broker keeps there (checksummed, opaque here)
 //!   topics/{topic id}-{partition}/  one log each
 //! ```
 //!
-//! The first start draws the cluster id. A directory written by an unknown format version is refused.
+//! The first start draws the cluster id. A directory written by an unknown format version is refused. One of
+//! format 1, which kept the flushed hint beside each log, is taken over: its hints are read where no journal has
+//! newer ones, so nothing but `meta` is changed here. An older program then refuses it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -20,7 +23,9 @@ use uuid::Uuid;
 use crate::fs::{AtomicFileError, DirLock, Disk, LockError, RealDisk, read_atomic, write_atomic};
 
 /// The version of everything below the data directory that this program reads and writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
+/// The version before, which is taken over.
+const FORMAT_VERSION_BEFORE: u32 = 1;
 /// The only node there is until clusters exist.
 const NODE_ID: i32 = 1;
 const META: &str = "meta";
@@ -100,14 +105,19 @@ impl DataDir {
             .map_err(|source| io_error("create", &topics, source))?;
         let meta = root.join(META);
         let (cluster_id, node_id) = if let Some(content) = read_atomic(&*disk, &meta)? {
-            parse_meta(root, &content)?
+            let (version, cluster_id, node_id) = parse_meta(root, &content)?;
+            if version != FORMAT_VERSION {
+                tracing::info!(
+                    from = version,
+                    to = FORMAT_VERSION,
+                    "data directory is taken over"
+                );
+                write_meta(&*disk, &meta, cluster_id, node_id)?;
+            }
+            (cluster_id, node_id)
         } else {
             let cluster_id = Uuid::new_v4();
-            let content = format!(
-                "format_version={FORMAT_VERSION}\ncluster_id={cluster_id}\nnode_id={NODE_ID}\n"
-            );
-            write_atomic(&*disk, &meta, content.as_bytes())
-                .map_err(|source| io_error("write", &meta, source))?;
+            write_meta(&*disk, &meta, cluster_id, NODE_ID)?;
             (cluster_id, NODE_ID)
         };
         Ok(DataDir {
@@ -202,7 +212,19 @@ fn parse_log_dir(name: &str) -> Option<(Uuid, i32)> {
     (name == format!("{}-{partition}", topic_id.hyphenated())).then_some((topic_id, partition))
 }
 
-fn parse_meta(dir: &Path, content: &[u8]) -> Result<(Uuid, i32), DataDirError> {
+fn write_meta(
+    disk: &dyn Disk,
+    meta: &Path,
+    cluster_id: Uuid,
+    node_id: i32,
+) -> Result<(), DataDirError> {
+    let content =
+        format!("format_version={FORMAT_VERSION}\ncluster_id={cluster_id}\nnode_id={node_id}\n");
+    write_atomic(disk, meta, content.as_bytes()).map_err(|source| io_error("write", meta, source))
+}
+
+/// The format version, the cluster and the node.
+fn parse_meta(dir: &Path, content: &[u8]) -> Result<(u32, Uuid, i32), DataDirError> {
     let text = std::str::from_utf8(content).unwrap_or_default();
     let field = |name: &'static str| {
         text.lines()
@@ -216,18 +238,22 @@ fn parse_meta(dir: &Path, content: &[u8]) -> Result<(Uuid, i32), DataDirError> {
         dir: dir.to_path_buf(),
         field,
     };
-    let version = field("format_version")?;
-    if version != FORMAT_VERSION.to_string() {
+    let stated = field("format_version")?;
+    let known = |version: &u32| *stated == version.to_string();
+    let Some(version) = [FORMAT_VERSION, FORMAT_VERSION_BEFORE]
+        .into_iter()
+        .find(known)
+    else {
         return Err(DataDirError::Version {
             dir: dir.to_path_buf(),
-            found: version.to_owned(),
+            found: stated.to_owned(),
         });
-    }
+    };
     let cluster_id = field("cluster_id")?
         .parse()
         .map_err(|_| wrong("cluster_id"))?;
     let node_id = field("node_id")?.parse().map_err(|_| wrong("node_id"))?;
-    Ok((cluster_id, node_id))
+    Ok((version, cluster_id, node_id))
 }
 
 #[cfg(test)]
@@ -266,10 +292,27 @@ mod tests {
         let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
         let root = Path::new("/data");
         disk.create_dir_all(root).unwrap();
-        let text = format!("format_version=2\ncluster_id={}\nnode_id=1\n", Uuid::nil());
+        let text = format!("format_version=3\ncluster_id={}\nnode_id=1\n", Uuid::nil());
         write_atomic(&*disk, &root.join("meta"), text.as_bytes()).unwrap();
         let refused = DataDir::open_on(disk, root).unwrap_err();
-        assert!(matches!(refused, DataDirError::Version { found, .. } if found == "2"));
+        assert!(matches!(refused, DataDirError::Version { found, .. } if found == "3"));
+    }
+
+    #[test]
+    fn directory_of_the_format_before_is_taken_over() {
+        let disk = MemoryDisk::new();
+        let root = Path::new("/data");
+        disk.create_dir_all(root).unwrap();
+        let cluster_id = Uuid::from_u128(5);
+        let text = format!("format_version=1\ncluster_id={cluster_id}\nnode_id=1\n");
+        write_atomic(&disk, &root.join("meta"), text.as_bytes()).unwrap();
+        for _ in 0..2 {
+            let data = DataDir::open_on(Arc::new(disk.clone()), root).unwrap();
+            assert_eq!(data.cluster_id(), cluster_id);
+            let meta = read_atomic(&disk.crash(), &root.join("meta")).unwrap();
+            let meta = String::from_utf8(meta.unwrap()).unwrap();
+            assert_eq!(meta, text.replace("=1\nc", "=2\nc"));
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub mod votes;
 
 pub use index::AbortedTransaction;
 pub use log::{
-    AppendError, Entry, Hint, Log, LogConfig, LogIdentity, LogReader, LogView, OpenError,
+    AppendError, Entry, Hint, Known, Log, LogConfig, LogIdentity, LogReader, LogView, OpenError,
     ReadError, SegmentInfo, SegmentPin, StoredEntry, SyncDone, SyncPoint, WriteError,
 };
 pub use position::{EntryIndex, LeaderEpoch, Offset};

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use cap::Cap;
 use headrace_storage::fs::{Disk, RealDisk};
 use headrace_storage::{
-    BatchBuilder, Compression, Entry, LeaderEpoch, Log, LogConfig, LogIdentity, LogReader,
+    BatchBuilder, Compression, Entry, Known, LeaderEpoch, Log, LogConfig, LogIdentity, LogReader,
 };
 use uuid::Uuid;
 
@@ -33,7 +33,7 @@ fn open(dir: &Path, number: usize) -> Log {
         partition: i32::try_from(number).unwrap(),
     };
     let dir = dir.join(format!("{}-{number}", Uuid::from_u128(2)));
-    Log::open(disk, &dir, identity, LogConfig::default()).unwrap()
+    Log::open(disk, &dir, identity, LogConfig::default(), Known::default()).unwrap()
 }
 
 fn settle(log: &mut Log) {

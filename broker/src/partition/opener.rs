@@ -8,7 +8,9 @@ use std::thread;
 
 use headrace_storage::fs::Disk;
 use headrace_storage::votes::{GroupId, VoteState};
-use headrace_storage::{Log, LogConfig, LogIdentity, Offset, OpenError, ReadError, WriteError};
+use headrace_storage::{
+    Known, Log, LogConfig, LogIdentity, Offset, OpenError, ReadError, WriteError,
+};
 use tracing::{error, warn};
 
 use super::boot::{Identity, boot, committed_offset};
@@ -79,7 +81,8 @@ pub(super) fn open_all(
             replica,
             state,
         } = place;
-        let mut log = Log::open(Arc::clone(disk), &dir, identity, config)?;
+        let hint = state.as_ref().and_then(|state| state.hint);
+        let mut log = Log::open(Arc::clone(disk), &dir, identity, config, Known { hint })?;
         let group = Group::new(boot(&log, replica, state.as_ref())?);
         log.commit(group.commit());
         let (snapshot, producers) = read_producers(&log, now_ms)?;

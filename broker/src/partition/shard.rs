@@ -236,6 +236,7 @@ impl Shard {
             held: VecDeque::new(),
             opening: Some(reply),
         };
+        self.votes.hint(owned.id, owned.log.hint(), 0);
         self.partitions.insert(slot, owned);
         self.step(slot, Event::Campaign);
     }

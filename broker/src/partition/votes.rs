@@ -67,6 +67,12 @@ impl Votes {
         });
     }
 
+    /// Stages how far a log is durable, after the sync of so many bytes that made it so.
+    pub(super) fn hint(&mut self, group: GroupId, hint: Hint, synced_bytes: u64) {
+        self.journal.set_hint(group, hint);
+        self.journal.note_synced_bytes(synced_bytes);
+    }
+
     /// Lowers a hint, durably: a log is about to be cut. Blocks.
     pub(super) fn lower_hint(&mut self, group: GroupId, hint: Hint) -> io::Result<()> {
         let lowered = self.journal.lower_hint(group, hint);

@@ -12,8 +12,8 @@ use headrace_storage::manifest::{Manifest, Receiver};
 use headrace_storage::record::batches;
 use headrace_storage::votes::VoteJournal;
 use headrace_storage::{
-    Batch, BatchBuilder, Compression, Entry, EntryIndex, LeaderEpoch, Log, LogConfig, LogIdentity,
-    LogView, Offset,
+    Batch, BatchBuilder, Compression, Entry, EntryIndex, Known, LeaderEpoch, Log, LogConfig,
+    LogIdentity, LogView, Offset,
 };
 use uuid::Uuid;
 
@@ -87,7 +87,7 @@ fn config() -> LogConfig {
 
 fn open(disk: &MemoryDisk) -> Option<Log> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    Log::open(disk, Path::new(DIR), identity(), config()).ok()
+    Log::open(disk, Path::new(DIR), identity(), config(), Known::default()).ok()
 }
 
 fn put(disk: &MemoryDisk, path: &Path, bytes: &[u8]) {

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::fs::MemoryDisk;
-use crate::log::{Entry, Log, LogConfig, LogIdentity};
+use crate::log::{Entry, Known, Log, LogConfig, LogIdentity};
 use crate::position::{LeaderEpoch, Offset};
 use crate::record::{Batch, BatchBuilder, Compression, ControlMarker, MarkerKind};
 use reader::Reader;
@@ -64,7 +64,13 @@ pub(super) fn open(disk: &MemoryDisk) -> Result<Log, crate::log::OpenError> {
         index_interval_bytes: 200,
         ..LogConfig::default()
     };
-    Log::open(Arc::new(disk.clone()), Path::new(DIR), identity(), config)
+    Log::open(
+        Arc::new(disk.clone()),
+        Path::new(DIR),
+        identity(),
+        config,
+        Known::default(),
+    )
 }
 
 impl Bench {

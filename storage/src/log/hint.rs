@@ -1,35 +1,32 @@
-//! The flushed hint: how far the log was durable when the last sync round ended.
+//! The flushed hint: how far the log was durable when a sync round ended.
+//!
+//! It is staged in the vote journal after the sync that it describes, so it is **never above synced data**;
+//! recovery refuses a log that ends below it. Before a truncation it is lowered, durably (`votes`).
+//!
+//! Format 1 of the data directory kept it beside each log, in a file `flushed`:
 //!
 //! ```text
 //! flushed:  slot at byte 0 | … | slot at byte 512
 //! slot:     'HRFLUSH' 01 | sequence u64 | offset i64 | index u64 | epoch i32 | CRC-32C u32
 //! ```
 //!
-//! It is written after the sync it describes, so it is **never above synced data**; recovery refuses a
-//! log that ends below it. The two slots take turns and the valid one with the higher sequence counts,
-//! so a torn write costs one step. It is not synced each time (a lower hint is always safe), but once
-//! per 64 MiB of data, which bounds how much a damaged tail could hide after a power cut. Before a
-//! truncation it is lowered and synced. The CRC is seeded with topic id and partition.
+//! Such a file is read while the journal knows nothing of the log, and removed when it does.
 
-use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::path::Path;
 
-use bytes::{Buf, BufMut};
+use bytes::Buf;
 
 use super::config::LogIdentity;
-use crate::fs::{Disk, DiskFile, OpenMode};
+use crate::fs::{Disk, OpenMode};
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
 use crate::segment::Tail;
 
-const FILE_NAME: &str = "flushed";
+/// The file of format 1.
+pub(super) const OLD_FILE_NAME: &str = "flushed";
 const MAGIC: [u8; 8] = *b"HRFLUSH\x01";
 const SLOT_BYTES: usize = 40;
-/// A sector each, so that one torn write cannot reach both.
 const SLOT_PLACES: [u64; 2] = [0, 512];
-/// Data synced between two syncs of the hint itself.
-const SYNC_INTERVAL_BYTES: u64 = 64 << 20;
 
 /// The position up to which the log was durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,102 +49,36 @@ impl Hint {
     }
 }
 
-/// The open hint file of a log. One sync round uses it at a time.
-#[derive(Debug)]
-pub(crate) struct HintFile {
-    path: PathBuf,
-    file: Arc<dyn DiskFile>,
-    seed: u32,
-    sequence: AtomicU64,
-    unsynced_bytes: AtomicU64,
+/// What is known of a log when it is opened; nothing, for a new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Known {
+    /// How far it was durable, from the vote journal.
+    pub hint: Option<Hint>,
 }
 
-impl HintFile {
-    /// Opens or makes the hint of the log in `dir`, and reads it; without a valid slot there is none.
-    ///
-    /// A new file's name is synced by the caller with the directory.
-    pub(crate) fn open(
-        disk: &dyn Disk,
-        dir: &Path,
-        identity: &LogIdentity,
-    ) -> io::Result<(HintFile, Option<Hint>)> {
-        let path = dir.join(FILE_NAME);
-        let file = match disk.open(&path, OpenMode::Write) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                disk.open(&path, OpenMode::Create)?
-            }
-            other => other?,
-        };
-        let seed = crc32c::crc32c(identity.topic_id.as_bytes());
-        let seed = crc32c::crc32c_append(seed, &identity.partition.to_be_bytes());
-        let mut newest: Option<(u64, Hint)> = None;
-        for place in SLOT_PLACES {
-            let mut slot = Vec::new();
-            file.read_at(place, SLOT_BYTES, &mut slot)?;
-            if let Some(found) = parse(&slot, seed)
-                && newest.is_none_or(|(sequence, _)| sequence < found.0)
-            {
-                newest = Some(found);
-            }
+/// Reads the hint that format 1 left in `dir`; without a valid slot there is none.
+pub(super) fn read_old(
+    disk: &dyn Disk,
+    dir: &Path,
+    identity: &LogIdentity,
+) -> io::Result<Option<Hint>> {
+    let file = disk.open(&dir.join(OLD_FILE_NAME), OpenMode::Read)?;
+    let seed = crc32c::crc32c(identity.topic_id.as_bytes());
+    let seed = crc32c::crc32c_append(seed, &identity.partition.to_be_bytes());
+    let mut newest: Option<(u64, Hint)> = None;
+    for place in SLOT_PLACES {
+        let mut slot = Vec::new();
+        file.read_at(place, SLOT_BYTES, &mut slot)?;
+        if let Some(found) = parse(&slot, seed)
+            && newest.is_none_or(|(sequence, _)| sequence < found.0)
+        {
+            newest = Some(found);
         }
-        if newest.is_none() && file.size()? > 0 {
-            tracing::warn!(path = %path.display(), "flushed hint is damaged and counts as absent");
-        }
-        let sequence = AtomicU64::new(newest.map_or(0, |(sequence, _)| sequence));
-        let unsynced_bytes = AtomicU64::new(0);
-        Ok((
-            HintFile {
-                path,
-                file,
-                seed,
-                sequence,
-                unsynced_bytes,
-            },
-            newest.map(|(_, hint)| hint),
-        ))
     }
-
-    /// Its path, for errors.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    if newest.is_none() && file.size()? > 0 {
+        tracing::warn!(dir = %dir.display(), "flushed hint is damaged and counts as absent");
     }
-
-    /// Writes a hint after a sync of `synced_bytes` of data, and syncs it when its turn has come.
-    pub(crate) fn raise(&self, hint: Hint, synced_bytes: u64) -> io::Result<()> {
-        self.write(hint)?;
-        let unsynced = self
-            .unsynced_bytes
-            .fetch_add(synced_bytes, Ordering::Relaxed)
-            + synced_bytes;
-        if unsynced < SYNC_INTERVAL_BYTES {
-            return Ok(());
-        }
-        self.unsynced_bytes.store(0, Ordering::Relaxed);
-        self.file.sync_data()
-    }
-
-    /// Writes a hint and syncs it: before a truncation, and when the log is closed.
-    ///
-    /// Both slots say so: a higher hint of entries that were truncated must not come back when the next
-    /// write, which is not synced, is torn.
-    pub(crate) fn settle(&self, hint: Hint) -> io::Result<()> {
-        self.write(hint)?;
-        self.write(hint)?;
-        self.file.sync_data()
-    }
-
-    fn write(&self, hint: Hint) -> io::Result<()> {
-        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut slot = Vec::with_capacity(SLOT_BYTES);
-        slot.put_slice(&MAGIC);
-        slot.put_u64(sequence);
-        slot.put_i64(hint.offset.0);
-        slot.put_u64(hint.index.0);
-        slot.put_i32(hint.epoch.0);
-        slot.put_u32(crc32c::crc32c_append(self.seed, &slot));
-        let place = SLOT_PLACES[usize::from(sequence % 2 == 1)];
-        self.file.write_at(place, &mut [IoSlice::new(&slot)])
-    }
+    Ok(newest.map(|(_, hint)| hint))
 }
 
 fn parse(slot: &[u8], seed: u32) -> Option<(u64, Hint)> {
@@ -170,10 +101,41 @@ fn parse(slot: &[u8], seed: u32) -> Option<(u64, Hint)> {
     ))
 }
 
+/// A slot as format 1 wrote it.
+#[cfg(test)]
+fn slot(identity: &LogIdentity, sequence: u64, hint: Hint) -> Vec<u8> {
+    let mut slot = MAGIC.to_vec();
+    slot.extend(sequence.to_be_bytes());
+    slot.extend(hint.offset.0.to_be_bytes());
+    slot.extend(hint.index.0.to_be_bytes());
+    slot.extend(hint.epoch.0.to_be_bytes());
+    let seed = crc32c::crc32c(identity.topic_id.as_bytes());
+    let seed = crc32c::crc32c_append(seed, &identity.partition.to_be_bytes());
+    slot.extend(crc32c::crc32c_append(seed, &slot).to_be_bytes());
+    slot
+}
+
+/// Writes the file of format 1.
+#[cfg(test)]
+pub(super) fn write_old(disk: &dyn Disk, dir: &Path, identity: &LogIdentity, hint: Hint) {
+    let file = disk.open(&dir.join(OLD_FILE_NAME), OpenMode::Create);
+    let slot = slot(identity, 1, hint);
+    let written = file.and_then(|file| {
+        file.write_at(0, &mut [io::IoSlice::new(&slot)])?;
+        file.sync_data()?;
+        disk.sync_dir(dir)
+    });
+    written.expect("a disk without failures");
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::IoSlice;
+    use std::sync::Arc;
+
     use super::*;
     use crate::fs::MemoryDisk;
+    use crate::log::{Log, LogConfig};
     use uuid::Uuid;
 
     const DIR: &str = "/log";
@@ -186,64 +148,56 @@ mod tests {
         }
     }
 
-    fn hint(at: i64) -> Hint {
+    fn hint(at: u8) -> Hint {
         Hint {
-            offset: Offset(at),
-            index: EntryIndex(at.unsigned_abs()),
+            offset: Offset(i64::from(at)),
+            index: EntryIndex(u64::from(at)),
             epoch: LeaderEpoch(1),
         }
     }
 
-    fn disk() -> MemoryDisk {
-        let disk = MemoryDisk::new();
-        disk.create_dir_all(Path::new(DIR)).unwrap();
-        disk
-    }
-
     fn read(disk: &MemoryDisk, partition: i32) -> Option<Hint> {
-        HintFile::open(disk, Path::new(DIR), &identity(partition))
-            .unwrap()
-            .1
+        read_old(disk, Path::new(DIR), &identity(partition)).unwrap()
     }
 
     #[test]
-    fn newest_hint_is_read_back() {
-        let disk = disk();
-        let (file, none) = HintFile::open(&disk, Path::new(DIR), &identity(0)).unwrap();
-        assert_eq!(none, None);
-        for at in 1..=5 {
-            file.raise(hint(at), 10).unwrap();
+    fn newest_sound_slot_of_format_1_is_read() {
+        let disk = MemoryDisk::new();
+        disk.create_dir_all(Path::new(DIR)).unwrap();
+        let path = Path::new(DIR).join(OLD_FILE_NAME);
+        let file = disk.open(&path, OpenMode::Create).unwrap();
+        assert_eq!(read(&disk, 0), None);
+        for (at, place) in [(1, 512), (2, 0)] {
+            file.write_at(
+                place,
+                &mut [IoSlice::new(&slot(&identity(0), u64::from(at), hint(at)))],
+            )
+            .unwrap();
             assert_eq!(read(&disk, 0), Some(hint(at)));
         }
         assert_eq!(read(&disk, 1), None, "of another partition");
-    }
-
-    #[test]
-    fn damage_to_the_newest_slot_leaves_the_one_before() {
-        let disk = disk();
-        let (file, _) = HintFile::open(&disk, Path::new(DIR), &identity(0)).unwrap();
-        file.raise(hint(1), 10).unwrap();
-        file.raise(hint(2), 10).unwrap();
-        let whole = disk.bytes_of(file.path()).unwrap();
         for at in 0..SLOT_BYTES {
-            disk.damage(file.path(), |bytes| bytes[at] ^= 0x40);
+            disk.damage(&path, |bytes| bytes[at] ^= 0x40);
             assert_eq!(read(&disk, 0), Some(hint(1)));
-            disk.damage(file.path(), |bytes| bytes.clone_from(&whole));
+            disk.damage(&path, |bytes| bytes[at] ^= 0x40);
         }
     }
 
     #[test]
-    fn hint_is_synced_once_per_interval() {
-        let disk = disk();
-        let (file, _) = HintFile::open(&disk, Path::new(DIR), &identity(0)).unwrap();
-        disk.sync_dir(Path::new(DIR)).unwrap();
-        file.raise(hint(1), SYNC_INTERVAL_BYTES - 1).unwrap();
-        assert_eq!(read(&disk.crash(), 0), None);
-        file.raise(hint(2), 1).unwrap();
-        assert_eq!(read(&disk.crash(), 0), Some(hint(2)));
-        file.raise(hint(3), 1).unwrap();
-        assert_eq!(read(&disk.crash(), 0), Some(hint(2)));
-        file.settle(hint(1)).unwrap();
-        assert_eq!(read(&disk.crash(), 0), Some(hint(1)));
+    fn hint_of_format_1_counts_until_the_journal_knows_better() {
+        let disk = MemoryDisk::new();
+        disk.create_dir_all(Path::new(DIR)).unwrap();
+        let path = Path::new(DIR).join(OLD_FILE_NAME);
+        write_old(&disk, Path::new(DIR), &identity(0), hint(3));
+        let open = |hint| {
+            let (disk, config) = (Arc::new(disk.clone()), LogConfig::default());
+            Log::open(disk, Path::new(DIR), identity(0), config, Known { hint })
+        };
+        let refused = open(None).unwrap_err().to_string();
+        assert!(refused.contains("files are missing"), "{refused}");
+        assert!(disk.bytes_of(&path).is_some());
+        drop(open(Some(Hint::default())).unwrap());
+        assert!(disk.bytes_of(&path).is_none(), "outdated");
+        drop(open(None).unwrap());
     }
 }

@@ -1,8 +1,8 @@
 //! The log of one partition: one writer that stages, writes and syncs; any number of readers.
 //!
 //! ```text
-//!   append          write            SyncPoint::run (worker)      synced
-//!   staged  ----->  page cache ----> disk, then the hint  ----->  flushed
+//!   append          write            SyncPoint::run (worker)     synced
+//!   staged  ----->  page cache ----> disk ------------------->  flushed, then the hint (vote journal)
 //!                   '-- seen by readers (LogView)
 //! ```
 //!
@@ -49,7 +49,7 @@ pub use config::{LogConfig, LogIdentity};
 pub use entries::SegmentInfo;
 pub use entry::{Entry, StoredEntry};
 pub use error::{AppendError, OpenError, ReadError, WriteError};
-pub use hint::Hint;
+pub use hint::{Hint, Known};
 pub use remove::SegmentPin;
 pub use sync::{SyncDone, SyncPoint};
 pub use view::{LogReader, LogView};
@@ -64,7 +64,6 @@ use crate::segment::{Span, Tail};
 use cleaning::FirstDirty;
 use entry::{NextSegment, Queue, Staged};
 use epochs::EpochRuns;
-use hint::HintFile;
 use marks::Marks;
 use write::Active;
 
@@ -78,7 +77,6 @@ pub struct Log {
     dir: PathBuf,
     identity: LogIdentity,
     config: LogConfig,
-    hint: Arc<HintFile>,
     shared: Arc<ArcSwap<LogView>>,
     queue: Queue,
     /// The end of what is written: what readers see.
@@ -123,8 +121,14 @@ impl Log {
         dir: &Path,
         identity: LogIdentity,
         config: LogConfig,
+        known: Known,
     ) -> Result<Log, OpenError> {
-        recovery::open(disk, dir, identity, config)
+        recovery::open(disk, dir, identity, config, &known)
+    }
+
+    /// Whose log it is.
+    pub fn identity(&self) -> &LogIdentity {
+        &self.identity
     }
 
     /// A handle for readers.

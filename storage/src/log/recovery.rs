@@ -29,7 +29,7 @@ use super::config::{LogConfig, LogIdentity};
 use super::entry::{NextSegment, Queue};
 use super::epochs::EpochRuns;
 use super::error::OpenError;
-use super::hint::{Hint, HintFile};
+use super::hint::{self, Hint, Known};
 use super::marks::Marks;
 use super::view::LogView;
 use super::write::Active;
@@ -58,8 +58,9 @@ pub(super) struct Recovery {
     pub(super) dir: PathBuf,
     pub(super) identity: LogIdentity,
     pub(super) config: LogConfig,
-    pub(super) hint_file: HintFile,
     pub(super) hint: Option<Hint>,
+    /// The hint file of format 1, to be removed: the vote journal knows better.
+    pub(super) outdated: Option<PathBuf>,
     /// Where the last segment read ends; with its ROLL's CRC for the next one's header.
     pub(super) before: Option<(Tail, u32)>,
     pub(super) next: NextSegment,
@@ -79,13 +80,21 @@ pub(super) fn open(
     dir: &Path,
     identity: LogIdentity,
     config: LogConfig,
+    known: &Known,
 ) -> Result<Log, OpenError> {
     disk.create_dir_all(dir)
         .map_err(OpenError::io("create", dir))?;
     install::finish_interrupted(&*disk, dir)?;
-    let (found, leftovers) = segment_files(&*disk, dir, &identity)?;
-    let opened = HintFile::open(&*disk, dir, &identity);
-    let (hint_file, hint) = opened.map_err(OpenError::io("open the flushed hint in", dir))?;
+    let names = disk.list(dir).map_err(OpenError::io("list", dir))?;
+    let (found, leftovers) = segment_files(&*disk, dir, &names, &identity)?;
+    let old_hint = names.iter().any(|name| name == hint::OLD_FILE_NAME);
+    let outdated = known.hint.filter(|_| old_hint);
+    let outdated = outdated.map(|_| dir.join(hint::OLD_FILE_NAME));
+    let hint = match known.hint {
+        None if old_hint => hint::read_old(&*disk, dir, &identity)
+            .map_err(OpenError::io("read the flushed hint in", dir))?,
+        known => known,
+    };
     disk.sync_dir(dir).map_err(OpenError::io("sync", dir))?;
     if let Some(parent) = dir.parent().filter(|parent| *parent != Path::new("")) {
         disk.sync_dir(parent)
@@ -96,8 +105,8 @@ pub(super) fn open(
         dir: dir.to_path_buf(),
         identity,
         config,
-        hint_file,
         hint,
+        outdated,
         before: None,
         next: NextSegment::FIRST,
         open: OpenTransactions::default(),
@@ -126,23 +135,23 @@ pub(super) fn open(
 fn segment_files(
     disk: &dyn Disk,
     dir: &Path,
+    names: &[String],
     identity: &LogIdentity,
 ) -> Result<(Vec<Found>, Vec<PathBuf>), OpenError> {
     let mut found = Vec::new();
-    let names = disk.list(dir).map_err(OpenError::io("list", dir))?;
     let Resolved {
         compacted,
         leftovers,
-    } = resolve(disk, dir, &names, identity)?;
+    } = resolve(disk, dir, names, identity)?;
     for name in names {
-        if Path::new(&name)
+        if Path::new(name)
             .extension()
             .is_none_or(|extension| extension != "log")
         {
             continue;
         }
-        let path = dir.join(&name);
-        let Some((base_offset, base_index, _)) = parse_generation(&name) else {
+        let path = dir.join(name);
+        let Some((base_offset, base_index, _)) = parse_generation(name) else {
             return Err(OpenError::corrupt(&path, 0, "not the name of a segment"));
         };
         if leftovers.contains(&path) {
@@ -193,8 +202,11 @@ impl Recovery {
             );
             return Err(OpenError::corrupt(&first.path, 0, reason));
         }
-        let raised = self.hint_file.raise(Hint::of(tail), 0);
-        raised.map_err(OpenError::io("write", self.hint_file.path()))?;
+        if let Some(path) = &self.outdated {
+            self.disk
+                .remove(path)
+                .map_err(OpenError::io("remove", path))?;
+        }
         let durable = self.hint.map_or(Offset(0), |hint| hint.offset);
         let mut log = self.into_log(tail, durable.min(tail.offset));
         log.take_beginning()?;
@@ -232,7 +244,6 @@ impl Recovery {
             dir: self.dir,
             identity: self.identity,
             config: self.config,
-            hint: Arc::new(self.hint_file),
             shared: Arc::new(ArcSwap::from_pointee(view)),
             queue: Queue::new(tail, seed, segment_bytes, has_data),
             written: tail,

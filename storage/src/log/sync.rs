@@ -1,8 +1,9 @@
 //! One sync round of one log, done beside the shard.
 //!
 //! The shard takes a [`SyncPoint`] from its log, a worker runs it, and the shard gives the [`SyncDone`]
-//! back. In this order: data (trimmed first if a ROLL ended the file), names, and only then the hint. The
-//! index of a sealed segment is written last; it is derived, so its failure closes nothing.
+//! back. In this order: data (trimmed first if a ROLL ended the file), names. The index of a sealed segment is
+//! written last; it is derived, so its failure closes nothing. The shard then stages [`Log::hint`] in its vote
+//! journal.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::Log;
 use super::error::WriteError;
-use super::hint::{Hint, HintFile};
+use super::hint::Hint;
 use super::write::Active;
 use crate::fs::{Disk, DiskFile};
 use crate::index::file::{Kept, Pending};
@@ -34,7 +35,6 @@ pub struct SyncPoint {
     pub(super) trim: Option<u64>,
     /// The part of the index that is written when all is durable.
     pub(super) index: Option<Pending>,
-    pub(super) hint: Arc<HintFile>,
     pub(super) tail: Tail,
     pub(super) bytes: u64,
 }
@@ -51,8 +51,15 @@ pub struct SyncDone {
     pub(super) kept: Option<Kept>,
 }
 
+impl SyncDone {
+    /// How much data it covered, for the vote journal.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
 impl SyncPoint {
-    /// Syncs and then raises the hint; blocks, so it runs on a worker thread.
+    /// Makes it durable; blocks, so it runs on a worker thread.
     pub fn run(self) -> SyncDone {
         let result = self.sync();
         let kept = match (&result, &self.index) {
@@ -74,10 +81,6 @@ impl SyncPoint {
                 .set_size(size)
                 .map_err(WriteError::new("trim", &self.path))?;
         }
-        if planted(Mistake::HintBeforeData) {
-            let early = self.hint.settle(Hint::of(self.tail));
-            early.map_err(WriteError::new("write", self.hint.path()))?;
-        }
         self.sync_file()
             .map_err(WriteError::new("sync", &self.path))?;
         if self.names && !planted(Mistake::NoDirectorySyncAtRoll) {
@@ -85,9 +88,7 @@ impl SyncPoint {
                 .sync_dir(&self.dir)
                 .map_err(WriteError::new("sync", &self.dir))?;
         }
-        self.hint
-            .raise(Hint::of(self.tail), self.bytes)
-            .map_err(WriteError::new("write", self.hint.path()))
+        Ok(())
     }
 
     fn sync_file(&self) -> io::Result<()> {
@@ -129,7 +130,6 @@ impl Log {
             names: std::mem::take(&mut self.names_unsynced),
             trim: active.rolled.map(|_| active.writer.position),
             index: active.due_index(index_path, self.written),
-            hint: Arc::clone(&self.hint),
             tail: self.written,
             bytes: self.unsynced_bytes,
         };
@@ -203,7 +203,15 @@ impl Log {
         self.sealed_bytes += position;
     }
 
-    /// Writes and syncs everything, trims the preallocated room and settles the hint.
+    /// How far the log is durable, for the vote journal.
+    pub fn hint(&self) -> Hint {
+        if planted(Mistake::HintBeforeData) {
+            return Hint::of(self.written);
+        }
+        Hint::of(self.flushed)
+    }
+
+    /// Writes and syncs everything, and trims the preallocated room.
     ///
     /// A [`SyncPoint`] that is outstanding must have come back first; otherwise its failure could be
     /// lost, so the log is left for recovery and an error returned.
@@ -227,7 +235,6 @@ impl Log {
                 .map_err(WriteError::new("trim", path))?;
             file.sync_data().map_err(WriteError::new("sync", path))?;
         }
-        let settle = self.hint.settle(Hint::of(self.written));
-        settle.map_err(WriteError::new("write", self.hint.path()))
+        Ok(())
     }
 }

@@ -34,12 +34,19 @@ pub(super) fn identity() -> LogIdentity {
     }
 }
 
+/// Opens the log as if no journal knew of it.
 pub(super) fn open(disk: &MemoryDisk) -> Result<Log, OpenError> {
+    open_known(disk, None)
+}
+
+/// Opens the log with the hint that the journal gives.
+pub(super) fn open_known(disk: &MemoryDisk, hint: Option<Hint>) -> Result<Log, OpenError> {
     Log::open(
         Arc::new(disk.clone()),
         Path::new(DIR),
         identity(),
         LogConfig::default(),
+        Known { hint },
     )
 }
 
@@ -135,7 +142,14 @@ fn real_disk_keeps_a_log_over_rolls() {
     };
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let path = dir.path().join("log");
-    let mut log = Log::open(Arc::clone(&disk), &path, identity(), config).unwrap();
+    let mut log = Log::open(
+        Arc::clone(&disk),
+        &path,
+        identity(),
+        config,
+        Known::default(),
+    )
+    .unwrap();
     log.append(Entry::NoOp {
         term: LeaderEpoch(1),
     })
@@ -154,7 +168,14 @@ fn real_disk_keeps_a_log_over_rolls() {
     assert_eq!(all(&log), written);
     drop(log);
     for _ in 0..2 {
-        let log = Log::open(Arc::clone(&disk), &path, identity(), config).unwrap();
+        let log = Log::open(
+            Arc::clone(&disk),
+            &path,
+            identity(),
+            config,
+            Known::default(),
+        )
+        .unwrap();
         assert_eq!(all(&log), written);
         log.close().unwrap();
     }
@@ -342,7 +363,7 @@ fn segments_are_rolled_when_their_index_is_full() {
         ..LogConfig::default()
     };
     let disk = Arc::new(MemoryDisk::new());
-    let mut log = Log::open(disk, Path::new(DIR), identity(), config).unwrap();
+    let mut log = Log::open(disk, Path::new(DIR), identity(), config, Known::default()).unwrap();
     log.append(Entry::NoOp {
         term: LeaderEpoch(1),
     })
@@ -362,7 +383,14 @@ fn segments_are_rolled_by_size_and_age() {
         segment_age_ms_max: 1000,
         ..LogConfig::default()
     };
-    let mut log = Log::open(Arc::new(disk), Path::new(DIR), identity(), config).unwrap();
+    let mut log = Log::open(
+        Arc::new(disk),
+        Path::new(DIR),
+        identity(),
+        config,
+        Known::default(),
+    )
+    .unwrap();
     log.append(Entry::NoOp {
         term: LeaderEpoch(1),
     })
@@ -410,12 +438,11 @@ fn high_watermark_is_seen_at_once_and_never_goes_back() {
     log.set_high_watermark(Offset(99));
     assert_eq!(reader.view().high_watermark(), Offset(3));
     settle(&mut log);
+    let hint = Some(log.hint());
     drop(log);
-    assert_eq!(
-        open(&disk).unwrap().reader().view().high_watermark(),
-        Offset(3),
-        "from the hint"
-    );
+    let log = open_known(&disk, hint).unwrap();
+    let view = log.reader().view();
+    assert_eq!(view.high_watermark(), Offset(3), "from the hint");
 }
 
 #[test]

@@ -109,8 +109,6 @@ impl Log {
         if self.flushed.index > last && !planted(Mistake::HintNotLowered) {
             let hint = Hint::of(plan.tail);
             lower(hint).map_err(WriteError::new("lower the hint of", &self.dir))?;
-            let settled = self.hint.settle(hint);
-            settled.map_err(WriteError::new("write", self.hint.path()))?;
         }
         let cut_at = plan.cut.as_ref().map(|scan| scan.end);
         if let (Some(position), Some(segment)) = (cut_at, segments.get(plan.kept - 1)) {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::fs::{Disk, Fault, MemoryDisk, Surviving};
-use crate::log::{Entry, Hint, Log, LogConfig, StoredEntry};
+use crate::log::{Entry, Hint, Known, Log, LogConfig, StoredEntry};
 use crate::record::{BatchBuilder, Compression};
 
 const SOURCE: &str = "/source";
@@ -24,7 +24,14 @@ fn identity() -> LogIdentity {
 
 fn open(disk: &MemoryDisk, dir: &str) -> Log {
     let disk = Arc::new(disk.clone());
-    Log::open(disk, Path::new(dir), identity(), LogConfig::default()).unwrap()
+    Log::open(
+        disk,
+        Path::new(dir),
+        identity(),
+        LogConfig::default(),
+        Known::default(),
+    )
+    .unwrap()
 }
 
 fn batch(log: &mut Log, value: &[u8]) {
@@ -437,6 +444,7 @@ fn crash_while_opening(disk: &MemoryDisk, crash_again: bool, mut check: impl FnM
             Path::new(TARGET),
             identity(),
             LogConfig::default(),
+            Known::default(),
         );
         again.heal();
         let verdict = check(&open(&again.crash(), TARGET));
@@ -458,7 +466,13 @@ fn marker_that_speaks_of_lost_files_is_refused() {
     crate::fs::write_atomic(&disk, &marker, &manifest.encode()).unwrap();
     let opened = |disk: &MemoryDisk| {
         let disk = Arc::new(disk.clone());
-        Log::open(disk, Path::new(TARGET), identity(), LogConfig::default())
+        Log::open(
+            disk,
+            Path::new(TARGET),
+            identity(),
+            LogConfig::default(),
+            Known::default(),
+        )
     };
     let refused = opened(&disk).unwrap_err().to_string();
     assert!(refused.contains("missing"), "{refused}");

@@ -1,21 +1,28 @@
-//! One log on a recorded disk, driven by a script, and its [`History`].
+//! One log and its vote journal on a recorded disk, driven by a script, and its [`History`].
 
 use std::path::Path;
 use std::sync::Arc;
 
-use headrace_storage::fs::{MemoryDisk, Trace};
+use headrace_storage::fs::{Disk, MemoryDisk, Trace};
 use headrace_storage::record::batches;
+use headrace_storage::votes::{GroupId, Loaded, VoteJournal};
 use headrace_storage::{
-    Batch, BatchBuilder, Compression, Entry, EntryIndex, LeaderEpoch, Log, LogConfig, LogIdentity,
-    LogView, Offset, SyncPoint, WriteError,
+    Batch, BatchBuilder, Compression, Entry, EntryIndex, Known, LeaderEpoch, Log, LogConfig,
+    LogIdentity, LogView, Offset, SyncPoint, WriteError,
 };
 use uuid::Uuid;
 
 use crate::explore::Proven;
 use crate::history::{History, Seen, What, Written, times_asked};
 
+/// The data directory, where the vote journal lies.
+const ROOT: &str = "/data";
+
 /// The log's directory.
 pub(crate) const DIR: &str = "/data/topics/log";
+
+/// Said to the journal at each sync, so that it writes and syncs its hint every time.
+const HINT_DUE_BYTES: u64 = 64 << 20;
 
 /// Small segments and indexes, so that short scripts cross many borders.
 pub(crate) fn config() -> LogConfig {
@@ -34,10 +41,40 @@ pub(crate) fn identity() -> LogIdentity {
     }
 }
 
-/// Opens the log as a start of the broker does.
+fn group() -> GroupId {
+    GroupId::from(&identity())
+}
+
+/// Opens the log with the hint that the journal has.
 pub(crate) fn open(disk: &MemoryDisk) -> Result<Log, String> {
-    let opened = Log::open(Arc::new(disk.clone()), Path::new(DIR), identity(), config());
+    let votes = match VoteJournal::load(disk, Path::new(ROOT)) {
+        Ok(votes) => votes,
+        // nothing was ever written
+        Err(_) if disk.list(Path::new(ROOT)).is_err() => Loaded::default(),
+        Err(error) => return Err(format!("journal refuses: {}", chain(&error))),
+    };
+    open_with(disk, &votes)
+}
+
+fn open_with(disk: &MemoryDisk, votes: &Loaded) -> Result<Log, String> {
+    if !votes.damaged.is_empty() {
+        return Err(format!("journal is damaged: {:?}", votes.damaged));
+    }
+    let hint = votes.states.get(&group()).and_then(|state| state.hint);
+    let (disk, known) = (Arc::new(disk.clone()), Known { hint });
+    let opened = Log::open(disk, Path::new(DIR), identity(), config(), known);
     opened.map_err(|error| format!("recovery refuses: {}", chain(&error)))
+}
+
+/// Begins the journal anew and opens the log, as a start of the broker does.
+fn start(disk: &MemoryDisk) -> Result<(VoteJournal, Log), String> {
+    let fails = |error: &dyn std::error::Error| format!("journal fails: {}", chain(error));
+    let root = Path::new(ROOT);
+    disk.create_dir_all(root).map_err(|error| fails(&error))?;
+    let loaded = VoteJournal::load(disk, root).map_err(|error| fails(&error))?;
+    let votes = VoteJournal::create(Arc::new(disk.clone()), root, 0, &loaded);
+    let votes = votes.map_err(|error| fails(&error))?;
+    Ok((votes, open_with(disk, &loaded)?))
 }
 
 /// An error with its causes.
@@ -140,6 +177,8 @@ pub(crate) struct Driver {
     pub(crate) disk: MemoryDisk,
     /// `None` if it could not be opened.
     pub(crate) log: Option<Log>,
+    /// There whenever the log is.
+    votes: Option<VoteJournal>,
     pub(crate) history: History,
     /// What failed, in words: calls of the log now open, and starts.
     pub(crate) failures: Vec<String>,
@@ -153,6 +192,7 @@ impl Driver {
         let mut driver = Driver {
             disk,
             log: None,
+            votes: None,
             history: History::default(),
             failures: Vec::new(),
             term: 0,
@@ -166,12 +206,14 @@ impl Driver {
     fn open(&mut self) {
         self.outstanding = None;
         self.log = None;
+        self.votes = None;
         if !self.failures.is_empty() {
             // What a failed sync has left in the page cache is on no disk.
             self.disk.drop_caches();
         }
-        match open(&self.disk) {
-            Ok(log) => {
+        match start(&self.disk) {
+            Ok((votes, log)) => {
+                self.votes = Some(votes);
                 let count = usize::try_from(log.last_index().0).expect("64 bits");
                 let calls = self.disk.recorded();
                 self.history.truncated(calls, count);
@@ -253,6 +295,10 @@ impl Driver {
     /// Takes a sync point that other calls may overtake.
     pub(crate) fn start_sync(&mut self) {
         self.outstanding = self.log.as_mut().and_then(Log::sync_point);
+        if self.outstanding.is_some() {
+            // the worst moment to ask for the hint
+            self.write_hint();
+        }
     }
 
     /// Takes one if there is none.
@@ -271,7 +317,26 @@ impl Driver {
         // Also what failed may have been preceded by something that did not.
         let flushed = usize::try_from(log.flushed_index().0).expect("64 bits");
         self.history.promised(self.disk.recorded(), flushed);
+        if result.is_ok() {
+            self.write_hint();
+        }
         self.note(result.err());
+    }
+
+    /// Stages the hint and writes it; a failure leaves the log open.
+    fn write_hint(&mut self) {
+        let (Some(log), Some(votes)) = (&self.log, &mut self.votes) else {
+            return;
+        };
+        votes.set_hint(group(), log.hint());
+        votes.note_synced_bytes(HINT_DUE_BYTES);
+        let mut written = votes.write();
+        if let (Ok(()), Some(point)) = (&written, votes.sync_point()) {
+            written = votes.synced(point.run()).map(drop);
+        }
+        if let Err(error) = written {
+            self.failures.push(chain(&error));
+        }
     }
 
     /// Writes and syncs until all is acknowledged.
@@ -293,13 +358,20 @@ impl Driver {
 
     /// Takes back all entries after the first `last`.
     pub(crate) fn truncate(&mut self, last: usize) {
-        let Some(log) = &mut self.log else { return };
+        let (Some(log), Some(votes)) = (&mut self.log, &mut self.votes) else {
+            return;
+        };
         let index = EntryIndex(u64::try_from(last).expect("64 bits"));
         if index >= log.last_index() {
             return;
         }
         self.history.truncation_begun(self.disk.recorded(), last);
-        let result = log.truncate(index, &mut |_| Ok(()));
+        let mut lower = |hint| {
+            votes
+                .lower_hint(group(), hint)
+                .map_err(std::io::Error::other)
+        };
+        let result = log.truncate(index, &mut lower);
         if result.is_ok() {
             self.history.truncated(self.disk.recorded(), last);
         }
@@ -315,7 +387,7 @@ impl Driver {
         self.note(result.err());
     }
 
-    /// Closes the log and opens it again on the same disk, in a new term.
+    /// Closes log and journal and opens them again on the same disk, in a new term.
     pub(crate) fn reopen(&mut self) {
         if let Some(log) = self.log.take() {
             let all = self.history.now().entries.len();
@@ -323,6 +395,9 @@ impl Driver {
                 Ok(()) => self.history.promised(self.disk.recorded(), all),
                 Err(error) => self.failures.push(chain(&error)),
             }
+        }
+        if let Some(Err(error)) = self.votes.as_mut().map(VoteJournal::settle) {
+            self.failures.push(chain(&error));
         }
         self.open();
     }
@@ -372,11 +447,12 @@ impl Proven for LogProof {
     /// Appends entries of the sizes that a torn group may have had, in the same epoch and in a new one.
     fn go_on(&self, disk: &MemoryDisk) -> Result<Seen, String> {
         let before = self.recover(disk)?;
-        let log = open(disk)?;
+        let (votes, log) = start(disk)?;
         let epoch = log.epoch();
         let mut driver = Driver {
             disk: disk.clone(),
             log: Some(log),
+            votes: Some(votes),
             history: History::default(),
             failures: Vec::new(),
             term: epoch.0,

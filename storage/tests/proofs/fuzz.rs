@@ -12,7 +12,7 @@ use headrace_storage::fs::{Disk, MemoryDisk};
 use headrace_storage::record::{ControlMarker, MarkerKind};
 use headrace_storage::votes::{GroupId, VoteJournal};
 use headrace_storage::{
-    Batch, BatchBuilder, Compression, EntryIndex, Hint, LeaderEpoch, Log, LogConfig, Offset,
+    Batch, BatchBuilder, Compression, EntryIndex, Hint, Known, LeaderEpoch, Log, LogConfig, Offset,
 };
 
 use crate::driver::{DIR, Driver};
@@ -53,6 +53,7 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
                 Path::new("/data/log"),
                 identity(),
                 LogConfig::default(),
+                Known::default(),
             );
             let log = log.expect("a sound log");
             let pinned = log.snapshot(log.last_index()).expect("a sound log");

@@ -47,9 +47,11 @@ impl Shard {
             return;
         };
         owned.syncing = false;
+        let bytes = done.bytes();
         if let Err(failed) = owned.log.synced(done) {
             return self.fail(slot, &failed);
         }
+        self.votes.hint(owned.id, owned.log.hint(), bytes);
         self.perform_held(slot);
         let Some(owned) = self.partitions.get_mut(&slot) else {
             return;
@@ -102,11 +104,14 @@ impl Shard {
     /// The partition takes no more writes; whoever waits is told, readers go on.
     pub(super) fn fail(&mut self, slot: Slot, failed: &WriteError) {
         error!(%failed, "log is closed to writes");
+        if let Some(owned) = self.partitions.get(&slot) {
+            // whoever is refused may ask at once for the reason
+            owned.close(failed.to_string().into());
+        }
         self.step(slot, Event::WriteFailed);
         let Some(owned) = self.partitions.get_mut(&slot) else {
             return;
         };
-        owned.close(failed.to_string().into());
         if let Some(opening) = owned.opening.take() {
             // nobody ever got a handle to it
             self.partitions.remove(&slot);

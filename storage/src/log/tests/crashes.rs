@@ -4,8 +4,6 @@ use super::*;
 use crate::fs::{Fault, Surviving};
 use crate::segment::format::{ControlFrame, write_control};
 
-const HINT: &str = "/topics/log/flushed";
-
 /// A log whose last group of three batches is written but not synced; gives the batches before it.
 fn with_unsynced_group(disk: &MemoryDisk) -> (Log, Vec<Batch>, Vec<Batch>) {
     let mut log = open(disk).unwrap();
@@ -40,11 +38,11 @@ fn tail_torn_at_any_byte_of_the_last_group_is_cut() {
     let group: usize = unsynced.iter().map(Batch::size_bytes).sum();
     drop(log);
     for kept in 0..=group {
-        let after = disk.crash_keeping(true, &mut |path, len| {
-            if path.ends_with("flushed") || len != group {
-                Surviving::All
-            } else {
+        let after = disk.crash_keeping(true, &mut |_, len| {
+            if len == group {
                 Surviving::First(kept)
+            } else {
+                Surviving::All
             }
         });
         let log = open(&after).unwrap();
@@ -79,8 +77,6 @@ fn holes_in_the_last_group_are_cut_although_sound_frames_follow() {
     for hole in 0..unsynced[0].size_bytes() {
         let after = disk.crash_keeping(true, &mut |_, _| Surviving::All);
         after.damage(&path, |bytes| bytes[start + hole] ^= 0x55);
-        // The hint was raised when the log was opened above; an ordinary crash has the older one.
-        after.damage(Path::new(HINT), Vec::clear);
         let log = open(&after).unwrap();
         let found = all(&log);
         // The stamp of a batch is checked by continuity, not by the CRC; every byte matters to one of them.
@@ -94,13 +90,14 @@ fn flipped_byte_below_the_hint_is_refused_and_never_cut() {
     let (mut log, ..) = with_unsynced_group(&disk);
     settle(&mut log);
     let size = usize::try_from(log.reader().view().size_bytes()).unwrap();
+    let hint = Some(log.hint());
     drop(log);
     let path = only_segment(&disk);
     for at in 0..size {
         let after = disk.crash_keeping(true, &mut |_, _| Surviving::All);
         after.damage(&path, |bytes| bytes[at] ^= 0x01);
         let before = after.bytes_of(&path);
-        let refused = open(&after).unwrap_err();
+        let refused = open_known(&after, hint).unwrap_err();
         let position = corrupt_position(&refused).unwrap();
         assert!(position <= as_u64(at), "byte {at} reported at {position}");
         assert!(
@@ -117,18 +114,19 @@ fn log_cut_below_the_hint_is_refused() {
     let (mut log, ..) = with_unsynced_group(&disk);
     settle(&mut log);
     let size = usize::try_from(log.reader().view().size_bytes()).unwrap();
+    let hint = Some(log.hint());
     drop(log);
     let path = only_segment(&disk);
     for cut in 0..size {
         let after = disk.crash_keeping(true, &mut |_, _| Surviving::All);
         after.damage(&path, |bytes| bytes.truncate(cut));
         assert!(
-            corrupt_position(&open(&after).unwrap_err()).is_some(),
+            corrupt_position(&open_known(&after, hint).unwrap_err()).is_some(),
             "cut at {cut}"
         );
     }
     disk.remove(&path).unwrap();
-    let refused = open(&disk).unwrap_err();
+    let refused = open_known(&disk, hint).unwrap_err();
     assert!(
         refused.to_string().contains("files are missing"),
         "{refused}"
@@ -151,7 +149,6 @@ fn damage_more_than_a_group_before_the_end_is_refused_without_a_hint() {
     let path = only_segment(&disk);
     let refused_with_damage_at = |at: usize| {
         let after = disk.crash_keeping(true, &mut |_, _| Surviving::All);
-        after.damage(Path::new(HINT), Vec::clear);
         after.damage(&path, |bytes| bytes[at] ^= 0xFF);
         open(&after).is_err()
     };
@@ -201,7 +198,8 @@ fn record_that_looks_like_a_frame_is_not_taken_for_one() {
         batch_bytes_max: 6 << 20,
         ..LogConfig::default()
     };
-    let log = Log::open(Arc::new(after), Path::new(DIR), identity(), config).unwrap();
+    let (disk, known) = (Arc::new(after), Known::default());
+    let log = Log::open(disk, Path::new(DIR), identity(), config, known).unwrap();
     assert_eq!(
         log.log_end(),
         Offset(6),
@@ -340,11 +338,12 @@ fn damaged_ends_of_a_sealed_segment_are_refused() {
 fn missing_and_foreign_files_are_refused() {
     let disk = MemoryDisk::new();
     with_segments(&disk);
+    let hint = Some(open(&disk).unwrap().hint());
     for at in 0..4 {
         let after = disk.crash_keeping(true, &mut |_, _| Surviving::All);
         after.remove(&segment_paths(&after)[at]).unwrap();
         assert!(
-            corrupt_position(&open(&after).unwrap_err()).is_some(),
+            corrupt_position(&open_known(&after, hint).unwrap_err()).is_some(),
             "segment {at}"
         );
     }
@@ -357,6 +356,7 @@ fn missing_and_foreign_files_are_refused() {
         Path::new(DIR),
         other,
         LogConfig::default(),
+        Known::default(),
     );
     assert!(
         refused
@@ -399,17 +399,12 @@ fn hint_is_never_above_synced_data() {
         append(&mut log, &[at], 10);
         log.write().unwrap();
         let done = point.run();
-        // The worst disk: of the unsynced writes only those to the hint survive.
-        let mut only_hint = |path: &Path, _| {
-            if path.ends_with("flushed") {
-                Surviving::All
-            } else {
-                Surviving::None
-            }
-        };
-        let recovered = open(&disk.crash_keeping(false, &mut only_hint)).unwrap();
-        assert!(recovered.log_end() >= done.tail.offset);
+        let promised = done.tail.offset;
         log.synced(done).unwrap();
+        assert_eq!(log.hint().offset, promised);
+        // The worst disk: nothing survives but what was synced. (`synced` has written more.)
+        let recovered = open_known(&disk.crash(), Some(log.hint())).unwrap();
+        assert!(recovered.log_end() >= promised);
     }
 }
 

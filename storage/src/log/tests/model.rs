@@ -79,8 +79,16 @@ fn config() -> LogConfig {
     }
 }
 
-fn start(disk: &MemoryDisk, term: i32) -> Log {
-    let mut log = Log::open(Arc::new(disk.clone()), Path::new(DIR), identity(), config()).unwrap();
+fn start(disk: &MemoryDisk, term: i32, hint: Option<Hint>) -> Log {
+    let known = Known { hint };
+    let mut log = Log::open(
+        Arc::new(disk.clone()),
+        Path::new(DIR),
+        identity(),
+        config(),
+        known,
+    )
+    .unwrap();
     log.append(Entry::NoOp {
         term: LeaderEpoch(term),
     })
@@ -91,7 +99,7 @@ fn start(disk: &MemoryDisk, term: i32) -> Log {
 impl World {
     fn new() -> World {
         let disk = MemoryDisk::new();
-        let log = start(&disk, 1);
+        let log = start(&disk, 1, None);
         World {
             disk,
             log,
@@ -106,7 +114,9 @@ impl World {
         self.disk = disk;
         self.point = None;
         self.term += 1;
-        self.log = start(&self.disk, self.term);
+        // the journal may have kept any hint; the newest asks for the most
+        let hint = Some(self.log.hint());
+        self.log = start(&self.disk, self.term, hint);
         let end = self.log.log_end();
         assert!(end >= flushed, "flushed to {flushed}, back at {end}");
         self.staged.retain(|batch| batch.base_offset() < end);
@@ -197,7 +207,8 @@ impl World {
     fn close(&mut self) {
         self.end_sync(true);
         let elsewhere = Arc::new(MemoryDisk::new());
-        let other = Log::open(elsewhere, Path::new("/other"), identity(), config()).unwrap();
+        let other = Path::new("/other");
+        let other = Log::open(elsewhere, other, identity(), config(), Known::default()).unwrap();
         std::mem::replace(&mut self.log, other).close().unwrap();
         let all = self.staged.len();
         self.restart(self.disk.crash());

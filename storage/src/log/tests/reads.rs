@@ -12,7 +12,14 @@ fn written() -> (TempDir, Log, Vec<Batch>) {
     let dir = tempfile::tempdir().unwrap();
     let disk = Arc::new(RealDisk);
     let path = dir.path().join("log");
-    let mut log = Log::open(disk, &path, identity(), LogConfig::default()).unwrap();
+    let mut log = Log::open(
+        disk,
+        &path,
+        identity(),
+        LogConfig::default(),
+        Known::default(),
+    )
+    .unwrap();
     let mut batches = Vec::new();
     for segment in 0..4_i64 {
         for at in 0..60_i64 {
@@ -127,6 +134,7 @@ fn a_segment_never_read_is_not_resident_until_it_is() {
         &dir.path().join("log"),
         identity(),
         LogConfig::default(),
+        Known::default(),
     )
     .unwrap();
     let view = log.reader().view();

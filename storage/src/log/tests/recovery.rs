@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fs::{Fault, Surviving};
+use crate::log::hint::write_old;
 use crate::segment::format::SEGMENT_HEADER_BYTES;
 
 const MIB: usize = 1 << 20;
@@ -16,6 +17,8 @@ fn with_megabytes(disk: &MemoryDisk, count: i64, epoch: i32) -> Log {
         append(&mut log, &[at], MIB);
         settle(&mut log);
     }
+    // where format 1 kept it, so that every start finds it
+    write_old(disk, Path::new(DIR), &identity(), log.hint());
     log
 }
 
@@ -46,7 +49,13 @@ fn open_without_hint(disk: &MemoryDisk, batch_bytes_max: u64) -> Result<Log, Ope
         batch_bytes_max,
         ..LogConfig::default()
     };
-    Log::open(Arc::new(disk.clone()), Path::new(DIR), identity(), config)
+    Log::open(
+        Arc::new(disk.clone()),
+        Path::new(DIR),
+        identity(),
+        config,
+        Known::default(),
+    )
 }
 
 #[test]

@@ -28,7 +28,14 @@ fn log_of(disk: &MemoryDisk, groups: &[Vec<i64>], codec: Compression) -> (Log, T
         index_interval_bytes: 200,
         ..LogConfig::default()
     };
-    let mut log = Log::open(Arc::new(disk.clone()), Path::new(DIR), identity(), config).unwrap();
+    let mut log = Log::open(
+        Arc::new(disk.clone()),
+        Path::new(DIR),
+        identity(),
+        config,
+        Known::default(),
+    )
+    .unwrap();
     log.append(Entry::NoOp {
         term: LeaderEpoch(1),
     })
