@@ -45,6 +45,8 @@ pub struct BrokerConfig {
     pub group_max_size: usize,
     /// Connections at a time; more are closed at once.
     pub connections_max: usize,
+    /// Files of logs kept open at a time; without it, what the limit on descriptors leaves.
+    pub files_max: Option<usize>,
     /// Bytes of requests in memory; connections wait for room before they read on.
     pub request_bytes_max: usize,
     /// How often logs are looked at for retention, rolls and compaction, in milliseconds.
@@ -78,6 +80,7 @@ impl Default for BrokerConfig {
             group_max_size: 10_000,
             // each costs a file descriptor and some 20 KiB; 65,536 descriptors are shared with the logs
             connections_max: 10_000,
+            files_max: None,
             // two requests of the largest size, or 256 batches of 1 MiB
             request_bytes_max: 256 << 20,
             // a look at 10,000 logs takes some milliseconds

@@ -14,6 +14,7 @@ pub mod clock;
 pub mod config;
 pub mod controller;
 pub mod coordinator;
+mod descriptors;
 pub mod error;
 pub mod metrics;
 mod net;
@@ -41,6 +42,7 @@ use clock::{Clock, SystemClock};
 use config::Endpoint;
 use coordinator::Coordinator;
 use coordinator::registry::RegistryTopics;
+use descriptors::Descriptors;
 use metrics::Metrics;
 use node::{DISK_READS_MAX, Node, ProducerIds};
 use partition::Registry;
@@ -58,10 +60,15 @@ pub struct Broker {
 
 impl Broker {
     /// Starts on a data directory; returns when every log is open and clients can connect.
-    pub async fn start(config: BrokerConfig) -> Result<Broker, StartError> {
+    pub async fn start(mut config: BrokerConfig) -> Result<Broker, StartError> {
         let root = config.data.clone();
+        let Descriptors {
+            connections_max,
+            files_max,
+        } = Descriptors::claim(&config);
+        config.connections_max = connections_max;
         let clock = Arc::new(SystemClock);
-        Broker::start_with(config, clock, move || DataDir::open(&root)).await
+        Broker::start_with(config, clock, move || DataDir::open(&root, files_max)).await
     }
 
     /// Starts on any disk and under any clock; for tests that fail or crash the one and move the other.

@@ -20,7 +20,9 @@ use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::fs::{AtomicFileError, DirLock, Disk, LockError, RealDisk, read_atomic, write_atomic};
+use crate::fs::{
+    AtomicFileError, CachedDisk, DirLock, Disk, LockError, RealDisk, read_atomic, write_atomic,
+};
 
 /// The version of everything below the data directory that this program reads and writes.
 pub const FORMAT_VERSION: u32 = 2;
@@ -82,8 +84,10 @@ pub struct DataDir {
 
 impl DataDir {
     /// Opens or makes the directory on the real disk, and locks it for this process.
-    pub fn open(root: &Path) -> Result<DataDir, DataDirError> {
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    ///
+    /// At most `files_max` of its files are kept open.
+    pub fn open(root: &Path, files_max: usize) -> Result<DataDir, DataDirError> {
+        let disk: Arc<dyn Disk> = Arc::new(CachedDisk::new(Arc::new(RealDisk), files_max));
         disk.create_dir_all(root)
             .map_err(|source| io_error("create", root, source))?;
         let lock = DirLock::acquire(root)?;
@@ -264,18 +268,18 @@ mod tests {
     #[test]
     fn cluster_id_is_drawn_once_and_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let first = DataDir::open(dir.path()).unwrap();
+        let first = DataDir::open(dir.path(), 100).unwrap();
         let drawn = first.cluster_id();
         assert_eq!(first.node_id(), 1);
         drop(first);
-        assert_eq!(DataDir::open(dir.path()).unwrap().cluster_id(), drawn);
+        assert_eq!(DataDir::open(dir.path(), 100).unwrap().cluster_id(), drawn);
     }
 
     #[test]
     fn second_opener_is_refused_by_name() {
         let dir = tempfile::tempdir().unwrap();
-        let _first = DataDir::open(dir.path()).unwrap();
-        let refused = DataDir::open(dir.path()).unwrap_err();
+        let _first = DataDir::open(dir.path(), 100).unwrap();
+        let refused = DataDir::open(dir.path(), 100).unwrap_err();
         assert!(matches!(
             refused,
             DataDirError::Lock(LockError::Held { .. })

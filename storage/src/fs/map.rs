@@ -63,7 +63,7 @@ impl Mapping {
 
     /// The same mapping, which keeps `kept` alive with itself and its slices.
     #[must_use]
-    pub fn keeping(self, kept: Arc<dyn Any + Send + Sync>) -> Mapping {
+    pub(super) fn keeping(self, kept: Arc<dyn Any + Send + Sync>) -> Mapping {
         Mapping {
             _keep: Some(kept),
             ..self

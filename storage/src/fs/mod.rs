@@ -1,9 +1,12 @@
 //! The disk as a trait, so that crashes and failing calls can be tried without a machine to crash.
 //!
 //! [`RealDisk`] is the file system; [`MemoryDisk`] keeps files in memory, forgets at a crash what was
-//! never synced, and fails on purpose. One contract suite (`fs/tests.rs`) runs on both.
+//! never synced, and fails on purpose; [`CachedDisk`] bounds the files that either keeps open. One contract
+//! suite (`fs/tests.rs`) runs on all.
 
 mod atomic;
+mod cache;
+mod descriptors;
 mod lock;
 mod map;
 mod memory;
@@ -17,6 +20,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use atomic::{AtomicFileError, read_atomic, write_atomic};
+pub use cache::CachedDisk;
+pub use descriptors::raise_descriptor_limit;
 pub use lock::{DirLock, LockError};
 pub use map::{MappedSlice, Mapping};
 pub use memory::{

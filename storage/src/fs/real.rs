@@ -10,6 +10,7 @@ use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::{Errno, ReadWriteFlags};
@@ -73,7 +74,10 @@ impl Disk for RealDisk {
                 options.write(true).create_new(true);
             }
         }
-        Ok(Arc::new(RealFile(Arc::new(options.open(path)?))))
+        Ok(Arc::new(RealFile {
+            file: Arc::new(options.open(path)?),
+            mapping: ArcSwapOption::empty(),
+        }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -102,15 +106,19 @@ impl Disk for RealDisk {
 }
 
 #[derive(Debug)]
-struct RealFile(Arc<File>);
+struct RealFile {
+    file: Arc<File>,
+    /// The longest mapping asked for so far; most reads of a segment share it.
+    mapping: ArcSwapOption<Mapping>,
+}
 
 impl DiskFile for RealFile {
     fn size(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn read_at(&self, position: u64, len: usize, out: &mut Vec<u8>) -> io::Result<()> {
-        read_file(&self.0, position, len, out)
+        read_file(&self.file, position, len, out)
     }
 
     fn write_at(&self, position: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
@@ -119,7 +127,7 @@ impl DiskFile for RealFile {
         IoSlice::advance_slices(&mut rest, 0);
         while !rest.is_empty() {
             let now = &rest[..rest.len().min(SLICES_MAX)];
-            match rustix::io::pwritev(&self.0, now, at) {
+            match rustix::io::pwritev(&self.file, now, at) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     at += as_u64(written);
@@ -133,21 +141,29 @@ impl DiskFile for RealFile {
     }
 
     fn allocate(&self, size: u64) -> io::Result<()> {
-        rustix::fs::fallocate(&self.0, FallocateFlags::empty(), 0, size).map_err(io::Error::from)
+        rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, size).map_err(io::Error::from)
     }
 
     fn set_size(&self, size: u64) -> io::Result<()> {
-        self.0.set_len(size)
+        self.file.set_len(size)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 
     fn map(&self, len: u64) -> io::Result<Option<Mapping>> {
         let len = usize::try_from(len).map_err(io::Error::other)?;
-        match Mapping::new(&self.0, len) {
-            Ok(mapping) => Ok(Some(mapping)),
+        if let Some(mapping) = &*self.mapping.load()
+            && mapping.len() >= len
+        {
+            return Ok(Some(Mapping::clone(mapping)));
+        }
+        match Mapping::new(&self.file, len) {
+            Ok(mapping) => {
+                self.mapping.store(Some(Arc::new(mapping.clone())));
+                Ok(Some(mapping))
+            }
             Err(error) => match Errno::from_io_error(&error) {
                 Some(Errno::NOMEM | Errno::NODEV) => Ok(None),
                 _ => Err(error),
@@ -163,7 +179,7 @@ impl DiskFile for RealFile {
         let resident = |at: u64| {
             let mut byte = [0];
             let into = &mut [IoSliceMut::new(&mut byte)];
-            let read = rustix::io::preadv2(&self.0, into, position + at, ReadWriteFlags::NOWAIT);
+            let read = rustix::io::preadv2(&self.file, into, position + at, ReadWriteFlags::NOWAIT);
             // a file system that cannot say (tmpfs, which is memory) is read at once
             !matches!(read, Err(Errno::AGAIN))
         };
@@ -176,7 +192,7 @@ impl DiskFile for RealFile {
         let Some(len) = NonZeroU64::new(len.saturating_add(position - from)) else {
             return Ok(());
         };
-        rustix::fs::fadvise(&self.0, from, Some(len), Advice::DontNeed).map_err(io::Error::from)
+        rustix::fs::fadvise(&self.file, from, Some(len), Advice::DontNeed).map_err(io::Error::from)
     }
 }
 

@@ -5,12 +5,17 @@ use std::path::Path;
 
 use super::*;
 
-/// Runs one fact on a real directory and on one in memory.
-fn on_both(fact: impl Fn(&dyn Disk, &Path)) {
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().join("a").join("b");
-    RealDisk.create_dir_all(&root).unwrap();
-    fact(&RealDisk, &root);
+/// Runs one fact on a real directory, on one in memory, and on a real one behind a cache that has room
+/// for a single file.
+fn on_all(fact: impl Fn(&dyn Disk, &Path)) {
+    let cached = CachedDisk::new(Arc::new(RealDisk), 1);
+    let disks: [&dyn Disk; 2] = [&RealDisk, &cached];
+    for disk in disks {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().join("a").join("b");
+        disk.create_dir_all(&root).unwrap();
+        fact(disk, &root);
+    }
     let memory = MemoryDisk::new();
     let root = Path::new("/a/b");
     memory.create_dir_all(root).unwrap();
@@ -30,7 +35,7 @@ fn read(file: &dyn DiskFile, position: u64, len: usize) -> Vec<u8> {
 
 #[test]
 fn writes_are_read_back_at_their_positions() {
-    on_both(|disk, root| {
+    on_all(|disk, root| {
         let file = disk.open(&root.join("x"), OpenMode::Create).unwrap();
         write(&*file, 0, &[b"hello ", b"", b"world"]);
         write(&*file, 20, &[b"far"]);
@@ -49,7 +54,7 @@ fn writes_are_read_back_at_their_positions() {
 
 #[test]
 fn the_room_of_a_disk_is_told() {
-    on_both(|disk, root| {
+    on_all(|disk, root| {
         let space = disk.space(root).unwrap();
         assert!(space.total_bytes > 0 && space.free_bytes <= space.total_bytes);
     });
@@ -66,7 +71,7 @@ fn the_room_of_a_disk_is_told() {
 
 #[test]
 fn more_slices_than_one_call_takes_are_written() {
-    on_both(|disk, root| {
+    on_all(|disk, root| {
         let file = disk.open(&root.join("x"), OpenMode::Create).unwrap();
         let bytes: Vec<u8> = (0..5000_u32).flat_map(u32::to_be_bytes).collect();
         let mut slices: Vec<IoSlice<'_>> = bytes.chunks(3).map(IoSlice::new).collect();
@@ -77,7 +82,7 @@ fn more_slices_than_one_call_takes_are_written() {
 
 #[test]
 fn sizes_are_set_and_room_reads_as_zeros() {
-    on_both(|disk, root| {
+    on_all(|disk, root| {
         let file = disk.open(&root.join("x"), OpenMode::Create).unwrap();
         write(&*file, 0, &[b"12345678"]);
         match file.allocate(4096) {
@@ -97,7 +102,7 @@ fn sizes_are_set_and_room_reads_as_zeros() {
 
 #[test]
 fn modes_say_whether_a_file_must_exist() {
-    on_both(|disk, root| {
+    on_all(|disk, root| {
         let path = root.join("x");
         for mode in [OpenMode::Read, OpenMode::Write] {
             assert_eq!(
@@ -117,7 +122,7 @@ fn modes_say_whether_a_file_must_exist() {
 
 #[test]
 fn names_are_listed_renamed_and_removed() {
-    on_both(|disk, root| {
+    on_all(|disk, root| {
         for name in ["c", "a"] {
             write(
                 &*disk.open(&root.join(name), OpenMode::Create).unwrap(),
@@ -155,7 +160,7 @@ fn names_are_listed_renamed_and_removed() {
 
 #[test]
 fn atomic_files_are_replaced_and_damage_is_noticed() {
-    on_both(|disk, root| {
+    on_all(|disk, root| {
         let path = root.join("meta");
         assert_eq!(read_atomic(disk, &path).unwrap(), None);
         write_atomic(disk, &path, b"first").unwrap();
