@@ -331,12 +331,12 @@ impl<T> Core<T> {
                 What::Other => {}
                 What::NoOp => {
                     then.push(Effect::Serves);
-                    self.restate_voters(upto, effects);
+                    self.restate_voters(effects);
                 }
                 What::Roll(bytes) => {
                     self.snapshot_kept = Some(end);
                     then.push(Effect::Snapshot(bytes));
-                    self.restate_voters(upto, effects);
+                    self.restate_voters(effects);
                 }
                 What::LogStart(offset) => {
                     self.log_start = self.log_start.max(offset);
@@ -349,10 +349,10 @@ impl<T> Core<T> {
     }
 
     /// Has the journal say again who votes, so that a start need not look for it through all segments.
-    fn restate_voters(&mut self, upto: EntryIndex, effects: &mut Vec<Effect<T>>) {
+    fn restate_voters(&mut self, effects: &mut Vec<Effect<T>>) {
         self.window_due = true;
-        if let Some((content, number)) = self.group.restate_voters() {
-            let index = upto;
+        // as of what is applied by now, which may lie past the entry that asks for it
+        if let Some((index, content, number)) = self.group.restate_voters() {
             effects.push(Effect::Membership {
                 index,
                 content,

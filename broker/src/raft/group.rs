@@ -174,11 +174,12 @@ impl Group {
             .then(|| EntryIndex(running.node.raft.raft_log.applied).next())
     }
 
-    /// The voters as of what is applied, for the journal, and the number of that change.
-    pub fn restate_voters(&mut self) -> Option<(Bytes, u64)> {
+    /// What is applied and the voters as of that, for the journal, and the number of that change.
+    pub fn restate_voters(&mut self) -> Option<(EntryIndex, Bytes, u64)> {
         self.guarded(|running| {
+            let applied = EntryIndex(running.node.raft.raft_log.applied);
             let content = Membership::initial(running.voters()).encode();
-            (content, running.persisting.stage_voters())
+            (applied, content, running.persisting.stage_voters())
         })
     }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use raft::eraftpb::{Message, MessageType};
 
 use super::replica::{Line, Replica, says};
-use crate::raft::{Change, Dropped, PayloadsMismatch, ReplicaId};
+use crate::raft::{Change, Dropped, Membership, PayloadsMismatch, ReplicaId};
 
 struct Cluster {
     replicas: Vec<Replica>,
@@ -293,6 +293,11 @@ fn voters_are_replaced_through_a_joint_configuration_that_is_left() {
     let voters = cluster.replicas[0].voters();
     assert_eq!(voters.voters, [1, 2, 4].map(|node| ReplicaId::new(1, node)));
     assert!(voters.voters_outgoing.is_empty());
+    let stated = cluster.replicas[0].group.restate_voters();
+    let (index, content, _) = stated.expect("it runs");
+    assert_eq!(index, cluster.replicas[0].committed);
+    let stated = Membership::decode(&content).map(|membership| membership.after);
+    assert_eq!(stated.as_ref(), Some(&voters));
     for at in [0, 3] {
         cluster.replicas[at].restart();
     }
