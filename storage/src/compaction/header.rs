@@ -61,7 +61,7 @@ pub(crate) struct CompactedHeader {
     pub(crate) created_ms: i64,
     /// The CRC field of that ROLL, or 0.
     pub(crate) previous_crc: u32,
-    /// Where the log stood after the last input.
+    /// Where the log stood after the last input; its log start is the one known when it was cleaned.
     pub(crate) end: Tail,
     /// When the ROLL that ended the last input was proposed.
     pub(crate) roll_at_ms: i64,

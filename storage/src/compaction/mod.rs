@@ -15,7 +15,7 @@
 //! - A pass rewrites all segments from the oldest to where its key map ends, the oldest first: when a
 //!   tombstone goes, what it deleted is gone already. A pass that was broken off is gone on with.
 //! - A file that was written is compared with nothing but its checksums; that what it says is right is
-//!   shown by the oracle in `tests`.
+//!   shown by the oracle in `tests/compaction`.
 //!
 //! Memory: the key map (its budget is shared by all cleanings), a megabyte of output, the largest batch
 //! decompressed, and an entry for each producer of the range. Disk: one group beside its inputs.
@@ -32,8 +32,6 @@ mod retain;
 mod rewrite;
 mod survey;
 pub(crate) mod swap;
-#[cfg(test)]
-mod tests;
 mod throttle;
 mod transactions;
 
@@ -55,6 +53,7 @@ pub use throttle::{CleaningClock, Throttle};
 use crate::fs::Disk;
 pub use crate::index::AbortedTransaction;
 use crate::log::{LogIdentity, LogView, ReadError, SegmentPin, WriteError};
+use crate::position::Offset;
 use crate::segment::reader::Segment;
 
 /// Bytes are paid for in such pieces, so that the throttle costs nothing beside them.
@@ -105,6 +104,8 @@ pub struct CleaningJob {
     pub(crate) config: CleaningConfig,
     pub(crate) index_interval_bytes: u64,
     pub(crate) view: Arc<LogView>,
+    /// The first offset that counts, durably.
+    pub(crate) log_start: Offset,
     /// All segments up to the last that may be cleaned.
     pub(crate) segments: Vec<Segment>,
     pub(crate) producers: Option<HashSet<i64>>,

@@ -11,10 +11,11 @@ use super::survey::{self, Facts, Survey};
 use super::transactions::Aborted;
 use super::{Cleaned, CleaningError, CleaningJob, Pace, Swap, Tools, plan, swap};
 use crate::index::NO_TIMESTAMP;
+use crate::planted::{Mistake, planted};
 use crate::position::Offset;
-use crate::segment::cleaned_name;
 use crate::segment::format::Head;
 use crate::segment::reader::Segment;
+use crate::segment::{Tail, cleaned_name};
 
 /// Runs a job to its end, or to its first error.
 pub(super) fn clean(
@@ -109,7 +110,7 @@ impl Cleaner<'_> {
         let terms = survey::Terms {
             identity: &self.job.identity,
             dirty_from,
-            log_start: self.job.view.log_start(),
+            log_start: self.job.log_start,
             aborted: &self.aborted,
             producers: self.job.producers.as_ref(),
             decompressed_bytes_max: self.job.config.decompressed_bytes_max,
@@ -154,7 +155,9 @@ impl Cleaner<'_> {
         if !swap(done) {
             return Err(CleaningError::LogGone);
         }
-        swap::remove_inputs(&**disk, dir, inputs)?;
+        if !planted(Mistake::InputsRemovedBeforeSwap) {
+            swap::remove_inputs(&**disk, dir, inputs)?;
+        }
         let input_bytes = inputs.iter().map(|input| input.size_bytes).sum::<u64>();
         self.metrics.groups += 1;
         self.metrics.input_bytes += input_bytes;
@@ -213,7 +216,7 @@ impl Cleaner<'_> {
             rules: Rules {
                 map: &survey.map,
                 upto: survey.upto,
-                log_start: self.job.view.log_start(),
+                log_start: self.job.log_start,
                 range_end,
                 now_ms: self.tools.clock.now_ms(),
                 last_batches: &survey.last_batches,
@@ -257,7 +260,11 @@ impl Cleaner<'_> {
             base_log_start: begin.base_log_start,
             created_ms: begin.created_ms,
             previous_crc: begin.previous_crc,
-            end: end.end,
+            end: Tail {
+                // records below it may be gone from here
+                log_start: end.end.log_start.max(self.job.log_start),
+                ..end.end
+            },
             roll_at_ms: end.roll_at_ms,
             roll_crc: end.roll_crc,
             generation: generation.saturating_add(1),

@@ -92,6 +92,7 @@ impl Log {
             config: config.clone(),
             index_interval_bytes: self.config.index_interval_bytes,
             view: self.shared.load_full(),
+            log_start: self.marks.durable_log_start(&self.flushed),
             segments: self.sealed[..plan.segments].to_vec(),
             producers: None,
             pin: self.pin(),
@@ -170,12 +171,15 @@ impl Log {
 
     /// Takes the pins off. Where the job failed while files changed their names, the log is closed to
     /// writes: a start finds out which of them there are.
-    pub fn finish_cleaning(&mut self, cleaned: Cleaned) -> CleaningMetrics {
+    pub fn finish_cleaning(
+        &mut self,
+        cleaned: Cleaned,
+    ) -> (CleaningMetrics, Result<(), CleaningError>) {
         self.cleaning = false;
-        if let Err(CleaningError::Log(error)) = cleaned.result {
-            self.closed.get_or_insert(error);
+        if let Err(CleaningError::Log(error)) = &cleaned.result {
+            self.closed.get_or_insert(error.clone());
         }
         drop(cleaned.pin);
-        cleaned.metrics
+        (cleaned.metrics, cleaned.result)
     }
 }

@@ -131,11 +131,6 @@ impl Log {
         let Some(first) = view.sealed.first().or(view.active.as_ref()) else {
             return Ok(());
         };
-        if let Some(compacted) = view.sealed.iter().rev().find_map(Segment::compacted) {
-            // what was compacted was committed, log starts included, and entries are missing from it
-            self.first_index = compacted.end.index.next();
-            self.marks.begin(compacted.end.log_start);
-        }
         if first.base_index > EntryIndex(1) {
             let (header, before) = first.header(&self.identity)?;
             self.epochs.begin(EpochRun {
@@ -145,6 +140,13 @@ impl Log {
             });
             self.first_index = self.first_index.max(first.base_index);
             self.marks.begin(header.log_start.max(before.offset));
+        }
+        let compacted = view.sealed.iter().rev().find_map(Segment::compacted);
+        if let Some(compacted) = compacted {
+            // what was compacted was committed, log starts included, and entries are missing from it
+            self.first_index = self.first_index.max(compacted.end.index.next());
+            let start = compacted.end.log_start.max(self.marks.log_start);
+            self.marks.begin(start);
         }
         Ok(())
     }

@@ -246,7 +246,7 @@ impl LogView {
     ) -> Result<Option<(Offset, i64)>, ReadError> {
         let bytes = segment.batch_bytes(found)?;
         let records =
-            Batch::check(bytes).and_then(|batch| batch.records(self.decompressed_bytes_max));
+            Batch::check_stored(bytes).and_then(|batch| batch.records(self.decompressed_bytes_max));
         let records = match records {
             Ok(records) => records,
             Err(error) => {

@@ -1,189 +1,13 @@
-//! Compaction's tests: what they share, and the rules one by one. `reader` reads a log as a client does.
+//! The rules, one by one.
 
-mod reader;
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use headrace_storage::compaction::{CleaningError, KeyMapBudget, Throttle, Tools, clean};
+use headrace_storage::record::{MarkerKind, batches};
+use headrace_storage::{Batch, BatchBuilder, Compression, Entry, LeaderEpoch, Offset};
 
-use uuid::Uuid;
-
-use super::*;
-use crate::fs::MemoryDisk;
-use crate::log::{Entry, Known, Log, LogConfig, LogIdentity};
-use crate::position::{LeaderEpoch, Offset};
-use crate::record::{Batch, BatchBuilder, Compression, ControlMarker, MarkerKind};
-use reader::Reader;
-
-pub(super) const DIR: &str = "/topics/log";
-
-pub(super) fn identity() -> LogIdentity {
-    LogIdentity {
-        cluster_id: Uuid::from_u128(1),
-        topic_id: Uuid::from_u128(2),
-        partition: 3,
-    }
-}
-
-/// A clock that the test sets; pauses move it.
-#[derive(Debug)]
-pub(super) struct Clock(Mutex<(i64, Duration)>);
-
-impl Clock {
-    pub(super) fn at(now_ms: i64) -> Clock {
-        Clock(Mutex::new((now_ms, Duration::ZERO)))
-    }
-}
-
-impl CleaningClock for Clock {
-    fn now_ms(&self) -> i64 {
-        self.0.lock().unwrap().0
-    }
-
-    fn monotonic(&self) -> Duration {
-        self.0.lock().unwrap().1
-    }
-
-    fn pause(&self, time: Duration) {
-        self.0.lock().unwrap().1 += time;
-    }
-}
-
-/// A log on a disk in memory, and the time.
-pub(super) struct Bench {
-    pub(super) disk: MemoryDisk,
-    pub(super) log: Log,
-    pub(super) config: CleaningConfig,
-    pub(super) budget: Arc<KeyMapBudget>,
-    pub(super) now_ms: i64,
-}
-
-pub(super) fn open(disk: &MemoryDisk) -> Result<Log, crate::log::OpenError> {
-    let config = LogConfig {
-        index_interval_bytes: 200,
-        ..LogConfig::default()
-    };
-    Log::open(
-        Arc::new(disk.clone()),
-        Path::new(DIR),
-        identity(),
-        config,
-        Known::default(),
-    )
-}
-
-impl Bench {
-    pub(super) fn new() -> Bench {
-        let disk = MemoryDisk::new();
-        let log = open(&disk).unwrap();
-        let config = CleaningConfig {
-            dirty_ratio_min: 0.0,
-            delete_retention_ms: 1000,
-            ..CleaningConfig::default()
-        };
-        Bench {
-            disk,
-            log,
-            config,
-            budget: KeyMapBudget::new(1 << 20),
-            now_ms: 1_000_000,
-        }
-    }
-
-    /// Appends a batch of (key, value) made by `builder`.
-    pub(super) fn append(&mut self, mut builder: BatchBuilder, records: &[(&str, Option<&str>)]) {
-        for (key, value) in records {
-            let (key, value) = (key.as_bytes(), value.map(str::as_bytes));
-            builder.push(self.now_ms, Some(key), value, &[(b"h", Some(b"x"))]);
-        }
-        self.append_batch(builder.build());
-    }
-
-    pub(super) fn append_batch(&mut self, mut batch: Batch) {
-        batch.stamp(self.log.next_offset(), self.log.epoch());
-        self.log.append(Entry::Batch(batch)).unwrap();
-    }
-
-    pub(super) fn put(&mut self, records: &[(&str, Option<&str>)]) {
-        self.append(BatchBuilder::new(Compression::None), records);
-    }
-
-    pub(super) fn end_transaction(&mut self, producer: i64, kind: MarkerKind) {
-        let marker = ControlMarker {
-            kind,
-            coordinator_epoch: 0,
-        };
-        let builder = BatchBuilder::new(Compression::None)
-            .producer(producer, 0, -1)
-            .control(marker, self.now_ms);
-        self.append_batch(builder.build());
-    }
-
-    pub(super) fn entry(&mut self, entry: Entry) {
-        self.log.append(entry).unwrap();
-    }
-
-    /// Ends the segment.
-    pub(super) fn roll(&mut self) {
-        let at_ms = self.now_ms;
-        self.entry(Entry::Roll { at_ms });
-        self.settle();
-    }
-
-    /// Writes and syncs everything, and says that it is committed.
-    pub(super) fn settle(&mut self) {
-        self.log.write().unwrap();
-        while let Some(point) = self.log.sync_point() {
-            self.log.synced(point.run()).unwrap();
-        }
-        self.commit();
-    }
-
-    pub(super) fn commit(&mut self) {
-        let (last, end) = (self.log.last_index(), self.log.log_end());
-        self.log.commit(last);
-        self.log.raise_first_index(last.next());
-        self.log.set_marks(end, end);
-    }
-
-    /// Cleans once; what there is to clean is cleaned to its end.
-    pub(super) fn clean(&mut self) -> CleaningMetrics {
-        let cleaned = self.try_clean().expect("something is dirty");
-        cleaned.result.as_ref().unwrap();
-        self.log.finish_cleaning(cleaned)
-    }
-
-    pub(super) fn try_clean(&mut self) -> Option<Cleaned> {
-        let job = self.log.begin_cleaning(&self.config, self.now_ms)?;
-        let clock = Clock::at(self.now_ms);
-        let tools = Tools {
-            budget: &self.budget,
-            throttle: &Throttle::new(None),
-            clock: &clock,
-            cancelled: &AtomicBool::new(false),
-            seed: 7,
-        };
-        let log = &mut self.log;
-        Some(clean(job, &tools, &mut |swap| log.swap_cleaned(swap)))
-    }
-
-    pub(super) fn reopen(&mut self) {
-        self.log = open(&self.disk).unwrap();
-        self.commit();
-    }
-
-    /// All records a reader of committed ones sees from the log start: offset, key, value.
-    pub(super) fn records(&self) -> Vec<(i64, String, Option<String>)> {
-        let view = self.log.reader().view();
-        Reader::from(view.log_start()).read_to_end(&view)
-    }
-
-    fn keys(&self) -> Vec<(i64, String)> {
-        let records = self.records().into_iter();
-        records.map(|(offset, key, _)| (offset, key)).collect()
-    }
-}
+use crate::bench::{Bench, CODECS, Clock};
 
 fn pairs(expected: &[(i64, &str)]) -> Vec<(i64, String)> {
     let pairs = expected.iter();
@@ -267,7 +91,7 @@ fn horizon_takes_the_place_of_the_base_timestamp_and_no_time_changes() {
             .read(Offset(0), view.log_end(), usize::MAX, true)
             .unwrap();
         let bytes = chunks.iter().map(|chunk| chunk.to_bytes().unwrap());
-        let batches = bytes.flat_map(crate::record::batches);
+        let batches = bytes.flat_map(batches);
         let batches: Vec<Batch> = batches.map(Result::unwrap).collect();
         let header = batches[0].header();
         assert!(header.has_delete_horizon());
@@ -279,14 +103,6 @@ fn horizon_takes_the_place_of_the_base_timestamp_and_no_time_changes() {
         assert_eq!(times, [5, 900, 70]);
     }
 }
-
-pub(super) const CODECS: [Compression; 5] = [
-    Compression::None,
-    Compression::Gzip,
-    Compression::Snappy,
-    Compression::Lz4,
-    Compression::Zstd,
-];
 
 fn transactional(producer: i64, sequence: i32) -> BatchBuilder {
     BatchBuilder::new(Compression::None)
@@ -379,8 +195,7 @@ fn last_batch_of_a_producer_stays_as_a_header() {
         seed: 7,
     };
     let cleaned = clean(job, &tools, &mut |swap| bench.log.swap_cleaned(swap));
-    cleaned.result.as_ref().unwrap();
-    bench.log.finish_cleaning(cleaned);
+    bench.log.finish_cleaning(cleaned).1.unwrap();
     let mut headers = 0;
     bench
         .log
@@ -494,8 +309,9 @@ fn cleaning_is_cancelled_and_gone_on_with() {
         cancelled.store(swaps == 2, Ordering::Relaxed);
         bench.log.swap_cleaned(swap)
     });
-    assert!(matches!(cleaned.result, Err(CleaningError::Cancelled)));
-    assert_eq!(bench.log.finish_cleaning(cleaned).groups, 2);
+    let (metrics, result) = bench.log.finish_cleaning(cleaned);
+    assert!(matches!(result, Err(CleaningError::Cancelled)));
+    assert_eq!(metrics.groups, 2);
     bench.reopen();
     let metrics = bench.clean();
     assert_eq!((metrics.groups, metrics.groups_skipped), (3, 2));

@@ -4,24 +4,23 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::log::LogView;
-use crate::position::Offset;
-use crate::record::{MarkerKind, batches};
+use headrace_storage::record::{MarkerKind, batches};
+use headrace_storage::{LogView, Offset};
 
 /// A record as the application sees it: offset, key, value.
-pub(super) type Seen = (i64, String, Option<String>);
+pub(crate) type Seen = (i64, String, Option<String>);
 
 /// Where a reader stands, and what it made of the records so far.
 #[derive(Clone, Debug)]
-pub(super) struct Reader {
-    pub(super) position: Offset,
-    pub(super) state: BTreeMap<String, String>,
+pub(crate) struct Reader {
+    pub(crate) position: Offset,
+    pub(crate) state: BTreeMap<String, String>,
     /// The producers whose records are void until their abort marker.
     aborting: HashSet<i64>,
 }
 
 impl Reader {
-    pub(super) fn from(position: Offset) -> Reader {
+    pub(crate) fn from(position: Offset) -> Reader {
         Reader {
             position,
             state: BTreeMap::new(),
@@ -30,11 +29,11 @@ impl Reader {
     }
 
     /// Reads up to the end of the log, or a little past `upto` (whole batches).
-    pub(super) fn read_upto(&mut self, view: &LogView, upto: Offset) -> Vec<Seen> {
+    pub(crate) fn read_upto(&mut self, view: &LogView, upto: Offset) -> Vec<Seen> {
         let mut seen = Vec::new();
         while self.position < upto {
             let chunks = view
-                .read(self.position, view.last_stable(), 700, true)
+                .read(self.position, view.last_stable(), 2000, true)
                 .unwrap();
             if chunks.is_empty() {
                 break;
@@ -71,7 +70,10 @@ impl Reader {
                 for record in batch.records(1 << 20).unwrap() {
                     if record.offset >= from {
                         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-                        let key = record.key.as_deref().map(text).unwrap_or_default();
+                        // without a key it has no place in the state
+                        let Some(key) = record.key.as_deref().map(text) else {
+                            continue;
+                        };
                         let value = record.value.as_deref().map(text);
                         match &value {
                             Some(value) => self.state.insert(key.clone(), value.clone()),
@@ -85,7 +87,7 @@ impl Reader {
         seen
     }
 
-    pub(super) fn read_to_end(mut self, view: &LogView) -> Vec<Seen> {
+    pub(crate) fn read_to_end(mut self, view: &LogView) -> Vec<Seen> {
         self.read_upto(view, Offset(i64::MAX))
     }
 }
