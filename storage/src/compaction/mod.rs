@@ -103,7 +103,8 @@ pub struct CleaningJob {
     pub(crate) identity: LogIdentity,
     pub(crate) config: CleaningConfig,
     pub(crate) index_interval_bytes: u64,
-    pub(crate) view: Arc<LogView>,
+    /// Tells of aborted transactions; let go as soon as it has.
+    pub(crate) view: Option<Arc<LogView>>,
     /// The first offset that counts, durably.
     pub(crate) log_start: Offset,
     /// All segments up to the last that may be cleaned.

@@ -25,6 +25,10 @@ pub(super) fn clean(
 ) -> Cleaned {
     let begun = tools.clock.monotonic();
     let mut cleaner = Cleaner {
+        end: job
+            .segments
+            .last()
+            .map_or(Offset(0), |last| last.end_offset),
         aborted: Aborted::default(),
         job,
         tools,
@@ -44,6 +48,8 @@ pub(super) fn clean(
 
 struct Cleaner<'a> {
     job: CleaningJob,
+    /// The end of all that is to be cleaned.
+    end: Offset,
     aborted: Aborted,
     tools: &'a Tools<'a>,
     pace: Pace<'a>,
@@ -52,56 +58,50 @@ struct Cleaner<'a> {
 
 impl Cleaner<'_> {
     fn run(&mut self, swap: &mut dyn FnMut(Swap) -> bool) -> Result<(), CleaningError> {
-        let end = self.job.segments.last().map(|last| last.end_offset);
-        if let Some(end) = end {
-            let view = &self.job.view;
-            let aborted = view.aborted_transactions(view.log_start(), end)?;
+        if let Some(view) = self.job.view.take() {
+            let aborted = view.aborted_transactions(self.job.log_start, self.end)?;
             self.aborted = Aborted::new(&aborted);
         }
-        while let Some(end) = end
-            && plan::first_dirty(&self.job.segments) < end
-        {
-            self.pass(end, swap)?;
+        while plan::first_dirty(&self.job.segments) < self.end {
+            self.pass(swap)?;
         }
         Ok(())
     }
 
     /// Cleans up to where the map is full, which is further than it was before.
-    fn pass(
-        &mut self,
-        end: Offset,
-        swap: &mut dyn FnMut(Swap) -> bool,
-    ) -> Result<(), CleaningError> {
+    fn pass(&mut self, swap: &mut dyn FnMut(Swap) -> bool) -> Result<(), CleaningError> {
         let dirty_from = plan::first_dirty(&self.job.segments);
-        let records = u64::try_from(end.0 - dirty_from.0).unwrap_or(0);
+        let records = u64::try_from(self.end.0 - dirty_from.0).unwrap_or(0);
         let map = KeyMap::new(self.tools.budget, records, self.tools.seed);
         let map = map.ok_or(CleaningError::Busy)?;
         self.metrics.key_map_bytes = self.metrics.key_map_bytes.max(map.size_bytes());
         let survey = self.survey(map, dirty_from)?;
         self.metrics.passes += 1;
         self.metrics.keys = self.metrics.keys.max(survey.map.keys());
-        let segments: Vec<Segment> = self.job.segments.clone();
+        let segments = std::mem::take(&mut self.job.segments);
         let reached = segments.partition_point(|segment| segment.base_offset < survey.upto);
         let interval = self.job.index_interval_bytes;
         let groups = plan::groups(&segments[..reached], &self.job.config, interval);
         let mut rewriter = Rewriter::default();
         let mut cleaned = Vec::with_capacity(segments.len());
+        let mut segments = segments.into_iter();
         for group in groups {
-            let inputs = &segments[group.clone()];
+            // held no longer than until they are replaced: an open file keeps its room on the disk
+            let inputs: Vec<Segment> = segments.by_ref().take(group.len()).collect();
             let is_done = |segment: &Segment| {
                 let header = segment.compacted();
                 header.is_some_and(|header| header.cleaned_to >= survey.upto)
             };
             if inputs.iter().all(is_done) {
-                self.pass_by(inputs, &mut rewriter)?;
+                self.pass_by(&inputs, &mut rewriter)?;
                 self.metrics.groups_skipped += 1;
-                cleaned.extend_from_slice(inputs);
+                cleaned.extend(inputs);
             } else {
                 let facts = &survey.facts[group];
-                cleaned.push(self.group(inputs, facts, &survey, &mut rewriter, swap)?);
+                cleaned.push(self.group(&inputs, facts, &survey, &mut rewriter, swap)?);
             }
         }
-        cleaned.extend_from_slice(&segments[reached..]);
+        cleaned.extend(segments);
         self.job.segments = cleaned;
         Ok(())
     }
@@ -207,17 +207,12 @@ impl Cleaner<'_> {
         rewriter: &mut Rewriter,
         out: &mut Output,
     ) -> Result<(), CleaningError> {
-        let range_end = self
-            .job
-            .segments
-            .last()
-            .map_or(Offset(0), |last| last.end_offset);
         let terms = Terms {
             rules: Rules {
                 map: &survey.map,
                 upto: survey.upto,
                 log_start: self.job.log_start,
-                range_end,
+                range_end: self.end,
                 now_ms: self.tools.clock.now_ms(),
                 last_batches: &survey.last_batches,
                 aborted: &self.aborted,

@@ -91,7 +91,7 @@ impl Log {
             identity: self.identity,
             config: config.clone(),
             index_interval_bytes: self.config.index_interval_bytes,
-            view: self.shared.load_full(),
+            view: Some(self.shared.load_full()),
             log_start: self.marks.durable_log_start(&self.flushed),
             segments: self.sealed[..plan.segments].to_vec(),
             producers: None,
@@ -171,15 +171,12 @@ impl Log {
 
     /// Takes the pins off. Where the job failed while files changed their names, the log is closed to
     /// writes: a start finds out which of them there are.
-    pub fn finish_cleaning(
-        &mut self,
-        cleaned: Cleaned,
-    ) -> (CleaningMetrics, Result<(), CleaningError>) {
+    pub fn finish_cleaning(&mut self, cleaned: Cleaned) -> CleaningMetrics {
         self.cleaning = false;
         if let Err(CleaningError::Log(error)) = &cleaned.result {
             self.closed.get_or_insert(error.clone());
         }
         drop(cleaned.pin);
-        (cleaned.metrics, cleaned.result)
+        cleaned.metrics
     }
 }

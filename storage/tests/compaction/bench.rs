@@ -149,9 +149,8 @@ impl Bench {
     /// Cleans once; what there is to clean is cleaned to its end.
     pub(crate) fn clean(&mut self) -> CleaningMetrics {
         let cleaned = self.try_clean().expect("something is dirty");
-        let (metrics, result) = self.log.finish_cleaning(cleaned);
-        result.unwrap();
-        metrics
+        cleaned.result.as_ref().unwrap();
+        self.log.finish_cleaning(cleaned)
     }
 
     pub(crate) fn try_clean(&mut self) -> Option<Cleaned> {

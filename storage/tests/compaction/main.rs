@@ -15,6 +15,7 @@
 
 mod bench;
 mod crashes;
+mod files;
 mod history;
 mod oracle;
 #[cfg(feature = "planted")]

@@ -205,7 +205,7 @@ impl Run {
     }
 
     /// Cleans; now and then it is cancelled after a group. Whether it came to its end.
-    fn clean(&mut self) -> Result<bool, CleaningError> {
+    fn clean(&mut self) -> Result<bool, String> {
         let swaps_max = if self.random.once_in(4) { 1 } else { u64::MAX };
         self.clean_for(swaps_max).unwrap_or(Ok(false))
     }
@@ -218,12 +218,12 @@ impl Run {
     }
 
     /// Cleans on a disk that may fail.
-    pub(crate) fn clean_cut_off(&mut self) -> Option<Result<bool, CleaningError>> {
+    pub(crate) fn clean_cut_off(&mut self) -> Option<Result<bool, String>> {
         self.clean_for(u64::MAX)
     }
 
     /// Cleans, but cancels after so many groups; `None` if nothing is dirty.
-    fn clean_for(&mut self, swaps_max: u64) -> Option<Result<bool, CleaningError>> {
+    fn clean_for(&mut self, swaps_max: u64) -> Option<Result<bool, String>> {
         let bench = &mut self.bench;
         let job = bench.log.begin_cleaning(&bench.config, bench.now_ms)?;
         let cancelled = AtomicBool::new(false);
@@ -242,12 +242,13 @@ impl Run {
             cancelled.store(swaps >= swaps_max, Ordering::Relaxed);
             log.swap_cleaned(swap)
         });
-        let (_, result) = self.bench.log.finish_cleaning(cleaned);
-        Some(match result {
+        let result = match &cleaned.result {
             Ok(()) => Ok(true),
             Err(CleaningError::Cancelled) => Ok(false),
-            Err(error) => Err(error),
-        })
+            Err(error) => Err(error.to_string()),
+        };
+        self.bench.log.finish_cleaning(cleaned);
+        Some(result)
     }
 
     /// Whether the directory holds the log's files and nothing else.
@@ -446,7 +447,7 @@ impl Run {
             self.settle();
         }
         if self.random.once_in(3) {
-            let all = self.clean().map_err(|error| error.to_string())?;
+            let all = self.clean()?;
             if all {
                 self.judge_cleaned()?;
             }
