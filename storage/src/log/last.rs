@@ -86,7 +86,6 @@ impl Recovery {
         };
         self.active = Some(Active {
             writer: Writer::open(path, file, start),
-            path: path.as_path().into(),
             runs: scan.runs,
             kept,
             rolled: None,

@@ -235,7 +235,7 @@ impl Log {
                 end_offset: self.written.offset,
                 last_index: self.written.index,
             };
-            Segment::active(span, &active.path, &active.writer)
+            Segment::active(span, &active.writer)
         });
         self.shared.store(Arc::new(LogView {
             sealed: Arc::clone(&self.sealed),

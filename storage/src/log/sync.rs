@@ -125,7 +125,7 @@ impl Log {
         let point = SyncPoint {
             disk: Arc::clone(&self.disk),
             dir: self.dir.clone(),
-            path: active.writer.path.clone(),
+            path: active.writer.path.to_path_buf(),
             file: Arc::clone(&active.writer.file),
             names: std::mem::take(&mut self.names_unsynced),
             trim: active.rolled.map(|_| active.writer.position),
@@ -182,7 +182,7 @@ impl Log {
         let open_before = std::mem::replace(&mut self.open_transactions, open_after);
         let sealed = SealedFile {
             disk: Arc::clone(&self.disk),
-            path,
+            path: path.to_path_buf(),
             index_path,
             index_interval_bytes: self.config.index_interval_bytes,
             file: OnceLock::from(file),

@@ -233,7 +233,7 @@ impl Log {
         self.remove_index(segment)?;
         let file = match self.active.take() {
             // what is left of its index is compared with the log, the names need no sync
-            Some(active) if &*active.path == path => active.writer.file,
+            Some(active) if &*active.writer.path == path => active.writer.file,
             _ => {
                 self.sync_names()?;
                 let opened = self.disk.open(path, OpenMode::Write);
@@ -257,7 +257,6 @@ impl Log {
         };
         Ok(Active {
             writer: Writer::open(path, file, start),
-            path: path.into(),
             runs: scan.runs,
             kept: Kept::default(),
             rolled: None,

@@ -1,7 +1,7 @@
 //! The write of one group: everything staged that may go out now, in one vectored write.
 
 use std::io::IoSlice;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::entry::{NextSegment, Staged, StagedFrame};
@@ -23,7 +23,6 @@ use crate::segment::{Tail, file_name};
 #[derive(Debug)]
 pub(super) struct Active {
     pub(super) writer: Writer,
-    pub(super) path: Arc<Path>,
     pub(super) runs: Vec<EpochRun>,
     /// How much of its index lies in its file.
     pub(super) kept: Kept,
@@ -124,7 +123,7 @@ impl Log {
         };
         let trimmed = active.writer.trim();
         trimmed.map_err(|error| {
-            let error = WriteError::new("trim", &active.path)(error);
+            let error = WriteError::new("trim", &active.writer.path)(error);
             self.closed.insert(error).clone()
         })
     }
@@ -207,7 +206,6 @@ impl Log {
         self.names_unsynced = true;
         let mut active = Active {
             writer,
-            path: path.into(),
             runs: Vec::new(),
             kept: Kept::default(),
             rolled: None,

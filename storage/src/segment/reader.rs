@@ -80,9 +80,9 @@ pub(crate) struct Found {
 
 impl Segment {
     /// The active segment as it stands.
-    pub(crate) fn active(span: Span, path: &Arc<Path>, writer: &Writer) -> Segment {
+    pub(crate) fn active(span: Span, writer: &Writer) -> Segment {
         let source = Source::Active {
-            path: Arc::clone(path),
+            path: Arc::clone(&writer.path),
             file: Arc::clone(&writer.file),
             index: writer.index.index().clone(),
             cut: writer.cut.clone(),

@@ -5,7 +5,7 @@
 //! bytes read as zero; they are trimmed when the segment is rolled or the log closed.
 
 use std::io::{self, IoSlice};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::cut::Cut;
@@ -20,7 +20,8 @@ const STEP_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// The open active segment.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    pub(crate) path: PathBuf,
+    /// Shared with the views of this file.
+    pub(crate) path: Arc<Path>,
     pub(crate) file: Arc<dyn DiskFile>,
     pub(crate) base_offset: Offset,
     pub(crate) base_index: EntryIndex,
@@ -62,7 +63,7 @@ impl Writer {
     /// Goes on in a file after its first `start.position` bytes.
     pub(crate) fn open(path: &Path, file: Arc<dyn DiskFile>, start: Start) -> Writer {
         Writer {
-            path: path.to_path_buf(),
+            path: path.into(),
             file,
             base_offset: start.base_offset,
             base_index: start.base_index,

@@ -256,6 +256,62 @@ fn view_of_truncated_entries_gives_an_error_and_never_other_bytes() {
 }
 
 #[test]
+fn truncation_under_a_reader_with_mapped_files_is_an_error_and_not_a_signal() {
+    use std::io::Read;
+    use std::os::unix::net::UnixStream;
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let mut log = Log::open(Arc::new(RealDisk), &path, identity(), LogConfig::default()).unwrap();
+    for at in 0..20 {
+        append(&mut log, &[at], 20_000);
+        if at % 10 == 9 {
+            log.append(Entry::Roll { at_ms: at }).unwrap();
+            settle(&mut log);
+        }
+    }
+    let view = log.reader().view();
+    let chunks = view.read(Offset(0), Offset(20), usize::MAX, true).unwrap();
+    let whole: Vec<Bytes> = chunks
+        .iter()
+        .map(|chunk| chunk.to_bytes().unwrap())
+        .collect();
+    assert_eq!(whole.len(), 2, "one per segment");
+    cut(&mut log, 4);
+    let received: Vec<Vec<u8>> = chunks
+        .iter()
+        .map(|chunk| {
+            let (ours, mut theirs) = UnixStream::pair().unwrap();
+            ours.set_nonblocking(true).unwrap();
+            let sent = rustix::io::writev(&ours, &[chunk.io_slice()]).unwrap_or(0);
+            drop(ours);
+            let mut received = Vec::new();
+            theirs.read_to_end(&mut received).unwrap();
+            assert_eq!(received.len(), sent);
+            received
+        })
+        .collect();
+    let sound = whole[0].len() / 10 * 4;
+    assert!(
+        received[0].len() < whole[0].len(),
+        "it ends where it was cut"
+    );
+    let compared = received[0].len().min(sound);
+    assert!(received[0][..compared] == whole[0][..compared]);
+    assert!(chunks[0].to_bytes().is_err());
+    assert!(
+        whole[1].starts_with(&received[1]) && !received[1].is_empty(),
+        "a removed file is whole for those who have it"
+    );
+    assert!(chunks[1].to_bytes().unwrap() == whole[1]);
+    for from in 0..20 {
+        let read = view.read(Offset(from), Offset(from + 1), usize::MAX, true);
+        assert_eq!(read.is_ok(), from < 4, "offset {from}");
+    }
+    assert_eq!(all(&log).len(), 4);
+}
+
+#[test]
 fn large_segment_is_cut_behind_what_its_index_covers() {
     for reopened in [false, true] {
         let disk = MemoryDisk::new();
