@@ -46,6 +46,7 @@ impl Marks {
 
     /// Takes the start of the oldest file that is left; entries before it were committed.
     pub(super) fn begin(&mut self, log_start: Offset) {
+        let log_start = self.log_start.max(log_start);
         self.log_start = log_start;
         self.starts.retain(|(_, offset)| *offset > log_start);
         self.high_watermark = self.high_watermark.max(log_start);
@@ -157,5 +158,36 @@ impl Log {
         view.high_watermark = self.marks.high_watermark;
         view.last_stable = self.marks.last_stable;
         self.shared.store(Arc::new(view));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn beginning_never_moves_the_log_start_back() {
+        let mut marks = Marks::new(Offset(5));
+        let tail = |index, log_start| Tail {
+            index: EntryIndex(index),
+            log_start: Offset(log_start),
+            offset: Offset(100),
+            ..Tail::EMPTY
+        };
+        marks.staged(&tail(7, 30));
+        marks.staged(&tail(9, 60));
+        marks.begin(Offset(50));
+        marks.begin(Offset(10));
+        assert_eq!(marks.log_start, Offset(50));
+        assert_eq!(
+            (marks.last_stable, marks.high_watermark),
+            (Offset(50), Offset(50))
+        );
+        marks.committed = EntryIndex(7);
+        assert!(!marks.settle(&tail(9, 60)));
+        marks.committed = EntryIndex(9);
+        assert!(!marks.settle(&tail(8, 30)), "not written");
+        assert!(marks.settle(&tail(9, 60)));
+        assert_eq!(marks.log_start, Offset(60));
     }
 }

@@ -262,7 +262,14 @@ fn truncation_under_a_reader_with_mapped_files_is_an_error_and_not_a_signal() {
 
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("log");
-    let mut log = Log::open(Arc::new(RealDisk), &path, identity(), LogConfig::default()).unwrap();
+    let mut log = Log::open(
+        Arc::new(RealDisk),
+        &path,
+        identity(),
+        LogConfig::default(),
+        Known::default(),
+    )
+    .unwrap();
     for at in 0..20 {
         append(&mut log, &[at], 20_000);
         if at % 10 == 9 {
