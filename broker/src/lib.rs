@@ -104,7 +104,7 @@ impl Broker {
             let upkeep = config.upkeep_settings();
             spawn_blocking(move || {
                 let data = Arc::new(open().map_err(Into::into)?);
-                let registry = Registry::open(Arc::clone(&data), &clock, shards, upkeep)?;
+                let registry = Registry::open(Arc::clone(&data), &clock, shards, &upkeep)?;
                 Ok::<_, StartError>((data, registry))
             })
         };

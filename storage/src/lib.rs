@@ -24,6 +24,7 @@ pub mod manifest;
 pub mod planted;
 mod position;
 pub mod record;
+pub mod retention;
 mod segment;
 pub mod votes;
 

@@ -6,7 +6,6 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use headrace_storage::data_dir::DataDir;
@@ -21,6 +20,7 @@ use super::opener::{OpenFailure, Opened, Place, open_all};
 use super::registry::{ChangeFailure, LoadError, NewTopic, Topic, Topics};
 use super::shard::{Adopt, Message, Slot, answer};
 use super::space::{SpaceGuard, Writer};
+use super::upkeep::{Rules, millis};
 use super::{Closed, Handle, Inner, Waiters};
 use crate::clock::Clock;
 use crate::controller::image::{Image, TopicRecord};
@@ -279,9 +279,9 @@ impl Owner {
         let mut opened = opened.into_iter();
         let mut adopting = Vec::with_capacity(topics.len());
         for topic in topics {
-            let log_append_time = parsed(topic).log_append_time;
+            let config = parsed(topic);
             let adopt = |(partition, opened): (i32, Result<Opened, OpenFailure>)| {
-                opened.map(|opened| self.adopt(partition, opened, log_append_time))
+                opened.map(|opened| self.adopt(partition, opened, &config))
             };
             let logs: Vec<_> = (0..topic.partitions).zip(&mut opened).map(adopt).collect();
             adopting.push((topic, logs));
@@ -316,7 +316,7 @@ impl Owner {
     }
 
     /// Hands a log to the next shard in turn.
-    fn adopt(&mut self, partition: i32, opened: Opened, log_append_time: bool) -> Adopting {
+    fn adopt(&mut self, partition: i32, opened: Opened, config: &TopicConfig) -> Adopting {
         let slot = Slot(self.next_slot);
         self.next_slot += 1;
         let shards = u64::try_from(self.shards.len()).expect("few threads");
@@ -328,7 +328,8 @@ impl Owner {
         let adopt = Adopt {
             slot,
             opened,
-            log_append_time,
+            log_append_time: config.log_append_time,
+            rules: Rules::of(config),
             waiters: Arc::clone(&waiters),
             closed: Arc::clone(&closed),
             reply,
@@ -441,7 +442,6 @@ fn log_config(config: &TopicConfig) -> LogConfig {
     let age_max = lag_max.map_or(config.segment_age_max, |lag| {
         lag.min(config.segment_age_max)
     });
-    let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     LogConfig {
         segment_bytes_max: u64::try_from(config.segment_bytes_max).unwrap_or(u64::MAX),
         segment_age_ms_max: millis(age_max),

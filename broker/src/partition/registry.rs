@@ -28,7 +28,7 @@ use super::shard;
 use super::space::SpaceGuard;
 use super::syncer::Syncer;
 use super::ticker;
-use super::upkeep::{Upkeep, UpkeepSettings};
+use super::upkeep::{Ground, Stats, Upkeep, UpkeepSettings};
 use super::votes::Votes;
 use crate::clock::Clock;
 use crate::controller::image::{ImageError, TopicRefused};
@@ -193,7 +193,7 @@ impl Registry {
         data: Arc<DataDir>,
         clock: &Arc<dyn Clock>,
         shard_count: usize,
-        settings: UpkeepSettings,
+        settings: &UpkeepSettings,
     ) -> Result<Registry, LoadError> {
         let root = data.root().to_path_buf();
         let space = Arc::new(SpaceGuard::new(data.disk(), root, settings.space));
@@ -211,12 +211,18 @@ impl Registry {
         let mut owner = Owner::new(
             data,
             Arc::clone(clock),
-            shards,
+            shards.clone(),
             Arc::clone(&topics),
             Arc::clone(&space),
         );
         owner.load(states)?;
-        let upkeep = Upkeep::start(settings, Arc::clone(clock), Arc::clone(&space))?;
+        let ground = Ground {
+            topics: Arc::clone(&topics),
+            shards,
+            clock: Arc::clone(clock),
+            space: Arc::clone(&space),
+        };
+        let upkeep = Upkeep::start(settings, ground)?;
         let (changes, inbox) = mpsc::channel(CHANGES_MAX);
         std::thread::Builder::new()
             .name("controller".to_owned())
@@ -232,6 +238,11 @@ impl Registry {
     /// The room on the disk.
     pub fn space(&self) -> &SpaceGuard {
         &self.space
+    }
+
+    /// What the upkeep did so far.
+    pub fn upkeep_stats(&self) -> &Stats {
+        self.upkeep.stats()
     }
 
     /// Does all upkeep that is due now, without waiting for its interval.

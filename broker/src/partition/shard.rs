@@ -12,6 +12,7 @@
 //! what was acknowledged is durable, the next start recovers).
 
 mod effects;
+mod upkeep;
 mod writes;
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -27,9 +28,12 @@ use tokio::sync::{mpsc, oneshot};
 use super::core::{Append, Core, Effect, Event};
 use super::opener::{OpenFailure, Opened, close_all};
 use super::syncer::Syncer;
+use super::upkeep::{Rules, Stats};
 use super::votes::Votes;
 use super::{Acks, AppendFailure, Appended, Closed, Waiters};
 use crate::clock::Clock;
+
+pub(super) use upkeep::Cleaning;
 
 /// Messages that wait for a shard before senders have to. Each stands for one batch of a request that is
 /// bounded elsewhere; a few hundred are one turn's work, more would only add to latency.
@@ -51,6 +55,7 @@ pub(super) struct Adopt {
     pub(super) slot: Slot,
     pub(super) opened: Opened,
     pub(super) log_append_time: bool,
+    pub(super) rules: Rules,
     pub(super) waiters: Arc<Waiters>,
     pub(super) closed: Closed,
     /// Answered when this node leads the partition: its no-op is committed. A partition whose consensus is
@@ -76,16 +81,21 @@ pub(super) enum Message {
     /// A tenth of a second went by.
     Tick,
     /// End the segment: its time has come.
-    #[expect(dead_code, reason = "upkeep will send it")]
     Roll {
         slot: Slot,
     },
     /// Records below are no longer needed.
-    #[expect(dead_code, reason = "upkeep will send it")]
     MoveLogStart {
         slot: Slot,
         to: Offset,
     },
+    /// Do what is due for all logs.
+    Upkeep {
+        stats: Arc<Stats>,
+        reply: oneshot::Sender<()>,
+    },
+    /// A step of a compaction.
+    Cleaning(Cleaning),
     /// Forget the log without closing it; its files are about to be removed.
     Drop {
         slot: Slot,
@@ -131,6 +141,9 @@ struct Owned {
     waiters: Arc<Waiters>,
     closed: Closed,
     log_append_time: bool,
+    rules: Rules,
+    /// The log start as the upkeep saw it last, and when the files below it may go.
+    removal: (Offset, i64),
     syncing: bool,
     /// Effects from a cut on that has to wait for the sync that is under way.
     held: VecDeque<Effect<Reply>>,
@@ -204,6 +217,11 @@ impl Shard {
                 self.step(slot, Event::Roll { now_ms });
             }
             Message::MoveLogStart { slot, to } => self.step(slot, Event::MoveLogStart(to)),
+            Message::Upkeep { stats, reply } => {
+                self.upkeep(&stats);
+                answer(reply, ());
+            }
+            Message::Cleaning(asked) => self.cleaning(asked),
             Message::Drop { slot, reply } => {
                 self.step(slot, Event::Abandon(AppendFailure::Deleted));
                 if let Some(owned) = self.partitions.remove(&slot) {
@@ -221,6 +239,7 @@ impl Shard {
             slot,
             opened,
             log_append_time,
+            rules,
             waiters,
             closed,
             reply,
@@ -232,6 +251,8 @@ impl Shard {
             waiters,
             closed,
             log_append_time,
+            rules,
+            removal: (Offset(0), i64::MIN),
             syncing: false,
             held: VecDeque::new(),
             opening: Some(reply),

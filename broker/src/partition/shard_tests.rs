@@ -33,7 +33,7 @@ async fn open(disk: &MemoryDisk, shards: usize) -> Registry {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let data = DataDir::open_on(Arc::new(disk), root()).unwrap();
         let upkeep = BrokerConfig::default().upkeep_settings();
-        Registry::open(Arc::new(data), &clock, shards, upkeep).unwrap()
+        Registry::open(Arc::new(data), &clock, shards, &upkeep).unwrap()
     });
     opening.await.unwrap()
 }

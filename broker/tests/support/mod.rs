@@ -6,9 +6,10 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
-use headrace_broker::clock::SystemClock;
+use headrace_broker::clock::{Clock, SystemClock};
 use headrace_broker::{Broker, BrokerConfig};
 use headrace_protocol::Request;
 use headrace_protocol::header::{decode_response_frame, encode_request_frame};
@@ -16,10 +17,29 @@ use headrace_storage::fs::MemoryDisk;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// A broker whose disk can be crashed under it.
+/// A clock that a test may move; it goes on by itself from there.
+#[derive(Debug, Default)]
+pub(crate) struct MovedClock(AtomicI64);
+
+impl MovedClock {
+    /// Moves it forwards (or back).
+    pub(crate) fn advance(&self, by_ms: i64) {
+        self.0.fetch_add(by_ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for MovedClock {
+    fn wall_ms(&self) -> i64 {
+        SystemClock.wall_ms() + self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A broker whose disk can be crashed under it, and whose clock can be moved.
 pub(crate) struct Server {
     /// The broker.
     pub(crate) broker: Broker,
+    /// Its clock.
+    pub(crate) clock: Arc<MovedClock>,
     disk: MemoryDisk,
     config: BrokerConfig,
 }
@@ -39,14 +59,15 @@ impl Server {
             ..BrokerConfig::default()
         };
         change(&mut config);
-        Server::start_on(MemoryDisk::new(), config).await
+        Server::start_on(MemoryDisk::new(), config, Arc::default()).await
     }
 
-    async fn start_on(disk: MemoryDisk, config: BrokerConfig) -> Server {
+    async fn start_on(disk: MemoryDisk, config: BrokerConfig, clock: Arc<MovedClock>) -> Server {
         let shared = Arc::new(disk.clone());
-        let broker = Broker::start_on(config.clone(), shared, Arc::new(SystemClock));
+        let broker = Broker::start_on(config.clone(), shared, Arc::clone(&clock) as _);
         Server {
             broker: broker.await.unwrap(),
+            clock,
             disk,
             config,
         }
@@ -55,12 +76,17 @@ impl Server {
     /// Stops cleanly and starts again.
     pub(crate) async fn restart(self) -> Server {
         self.broker.shutdown().await.unwrap();
-        Server::start_on(self.disk, self.config).await
+        Server::start_on(self.disk, self.config, self.clock).await
     }
 
     /// Loses power, with all that was not synced, and starts again.
     pub(crate) async fn crash(self) -> Server {
-        Server::start_on(self.disk.crash(), self.config).await
+        Server::start_on(self.disk.crash(), self.config, self.clock).await
+    }
+
+    /// What its clock says.
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.wall_ms()
     }
 
     /// The disk below.

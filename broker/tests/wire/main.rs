@@ -20,3 +20,4 @@ mod requests;
 mod restart;
 mod space;
 mod topics;
+mod upkeep;

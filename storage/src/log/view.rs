@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 
 use super::epochs::EpochRuns;
 use super::error::ReadError;
-use crate::index::AbortedTransaction;
+use crate::index::{AbortedTransaction, NO_TIMESTAMP};
 use crate::position::{LeaderEpoch, Offset};
 use crate::record::{Batch, BatchHeader};
 use crate::segment::Tail;
@@ -88,6 +88,17 @@ impl LogView {
     /// The bytes of the log on disk, preallocated room aside.
     pub fn size_bytes(&self) -> u64 {
         self.sealed_bytes + self.active.as_ref().map_or(0, |segment| segment.size_bytes)
+    }
+
+    /// The bytes of the segment that is being written.
+    pub fn active_bytes(&self) -> u64 {
+        self.active.as_ref().map_or(0, |segment| segment.size_bytes)
+    }
+
+    /// The greatest timestamp in the segment that is being written; `None` without records.
+    pub fn active_max_timestamp(&self) -> Option<i64> {
+        let max = self.active.as_ref()?.max_timestamp;
+        (max != NO_TIMESTAMP).then_some(max)
     }
 
     /// The segments from the one in which `offset` lies.

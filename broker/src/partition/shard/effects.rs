@@ -126,14 +126,8 @@ impl Shard {
                 owned.waiters.wake();
             }
             Effect::Serves => owned.opened(),
-            Effect::Window(start) => {
-                owned.log.raise_first_index(start);
-                // its failure closes the log: the next write says so
-                if let Err(failed) = owned.log.remove_below_log_start() {
-                    error!(%failed, "segments below the log start are not removed");
-                    return false;
-                }
-            }
+            // what lies below the log start goes with the upkeep, after file.delete.delay.ms
+            Effect::Window(start) => owned.log.raise_first_index(start),
             Effect::Snapshot(bytes) => {
                 // the state is then replayed from an older one
                 if let Err(failed) = owned.log.write_side_file(PRODUCERS_FILE, &bytes) {

@@ -1,0 +1,133 @@
+//! What a shard does for the upkeep of its logs: rolls by age, removals, room of idle logs, and the owner's
+//! part of compaction.
+
+use std::sync::Arc;
+
+use headrace_storage::compaction::{Cleaned, CleaningMetrics, Swap};
+use tokio::sync::oneshot;
+
+use super::{Shard, Slot, answer};
+use crate::partition::core::Event;
+use crate::partition::upkeep::Stats;
+
+/// What is asked of a shard for compaction.
+#[derive(Debug)]
+pub(in crate::partition) enum Cleaning {
+    /// Which logs could be cleaned, and how dirty they are (0 to 1).
+    Dirtiness {
+        reply: oneshot::Sender<Vec<(Slot, f64)>>,
+    },
+    /// A job for the log, if it is due.
+    Begin {
+        slot: Slot,
+        reply: oneshot::Sender<Option<headrace_storage::compaction::CleaningJob>>,
+    },
+    /// A compacted file takes the place of its inputs.
+    Swap {
+        slot: Slot,
+        swap: Swap,
+        reply: oneshot::Sender<bool>,
+    },
+    /// The job is over.
+    Finish {
+        slot: Slot,
+        cleaned: Box<Cleaned>,
+        reply: oneshot::Sender<CleaningMetrics>,
+    },
+}
+
+impl Shard {
+    /// Looks at all logs: idle ones too end their segments in time.
+    pub(super) fn upkeep(&mut self, stats: &Arc<Stats>) {
+        let slots: Vec<Slot> = self.partitions.keys().copied().collect();
+        for slot in slots {
+            self.keep(slot, stats);
+        }
+    }
+
+    fn keep(&mut self, slot: Slot, stats: &Stats) {
+        let now_ms = self.clock.wall_ms();
+        let Some(owned) = self.partitions.get_mut(&slot) else {
+            return;
+        };
+        if owned.log.write_error().is_some() {
+            return;
+        }
+        if owned.log.should_roll(0, now_ms) {
+            stats.rolls.add(1);
+            return self.step(slot, Event::Roll { now_ms });
+        }
+        let start = owned.log.log_start();
+        if owned.removal.0 != start {
+            let delay_ms = owned.rules.delete_delay_ms;
+            owned.removal = (start, now_ms.saturating_add(delay_ms));
+        }
+        let kept = if owned.removal.1 <= now_ms {
+            owned.remove(stats).and_then(|()| owned.log.trim_idle())
+        } else {
+            owned.log.trim_idle()
+        };
+        if let Err(failed) = kept {
+            self.fail(slot, &failed);
+        }
+    }
+
+    pub(super) fn cleaning(&mut self, asked: Cleaning) {
+        let now_ms = self.clock.wall_ms();
+        match asked {
+            Cleaning::Dirtiness { reply } => {
+                let dirtiness = self.partitions.iter().filter_map(|(slot, owned)| {
+                    let cleaning = owned.rules.cleaning.as_ref()?;
+                    Some((*slot, owned.log.dirty_ratio(cleaning, now_ms)?))
+                });
+                answer(reply, dirtiness.collect());
+            }
+            Cleaning::Begin { slot, reply } => {
+                let job = self.partitions.get_mut(&slot).and_then(|owned| {
+                    let cleaning = owned.rules.cleaning.clone()?;
+                    owned.log.begin_cleaning(&cleaning, now_ms)
+                });
+                answer(reply, job);
+            }
+            Cleaning::Swap { slot, swap, reply } => {
+                let owned = self.partitions.get_mut(&slot);
+                answer(
+                    reply,
+                    owned.is_some_and(|owned| owned.log.swap_cleaned(swap)),
+                );
+            }
+            Cleaning::Finish {
+                slot,
+                cleaned,
+                reply,
+            } => {
+                let Some(owned) = self.partitions.get_mut(&slot) else {
+                    return answer(reply, cleaned.metrics);
+                };
+                answer(reply, owned.log.finish_cleaning(*cleaned));
+                if let Some(failed) = owned.log.write_error().cloned()
+                    && owned.closed.get().is_none()
+                {
+                    self.fail(slot, &failed);
+                }
+            }
+        }
+    }
+}
+
+impl super::Owned {
+    /// Removes the segments below the log start.
+    fn remove(&mut self, stats: &Stats) -> Result<(), headrace_storage::WriteError> {
+        let reader = self.log.reader();
+        let before_bytes = reader.view().size_bytes();
+        let removed = self.log.remove_below_log_start()?;
+        if removed > 0 {
+            stats.segments_removed.add(removed);
+            let after_bytes = reader.view().size_bytes();
+            stats
+                .removed_bytes
+                .add(before_bytes.saturating_sub(after_bytes));
+        }
+        Ok(())
+    }
+}
