@@ -36,7 +36,7 @@ use super::write::Active;
 use crate::compaction::open::{CompactedFile, Resolved, resolve};
 use crate::fs::Disk;
 use crate::index::OpenTransactions;
-use crate::manifest::install;
+use crate::manifest::place;
 use crate::position::{EntryIndex, Offset};
 use crate::segment::format::{SEGMENT_HEADER_BYTES, Seed, as_u64};
 use crate::segment::reader::Segment;
@@ -84,7 +84,7 @@ pub(super) fn open(
 ) -> Result<Log, OpenError> {
     disk.create_dir_all(dir)
         .map_err(OpenError::io("create", dir))?;
-    install::finish_interrupted(&*disk, dir)?;
+    place::finish_interrupted(&*disk, dir)?;
     let names = disk.list(dir).map_err(OpenError::io("list", dir))?;
     let (found, leftovers) = segment_files(&*disk, dir, &names, &identity)?;
     let old_hint = names.iter().any(|name| name == hint::OLD_FILE_NAME);

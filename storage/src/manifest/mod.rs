@@ -17,7 +17,8 @@
 //! - Files that were never compacted are the same bytes on every replica, so any of them may send any file.
 
 mod format;
-pub(crate) mod install;
+mod install;
+pub(crate) mod place;
 #[cfg(test)]
 mod tests;
 
