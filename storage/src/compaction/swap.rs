@@ -10,6 +10,7 @@
 //! it leaves inputs whose entries the new file has as well; the next start removes those (`open`). Inputs
 //! are gone for good before anything else may happen to the segments, so no file can come back.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
@@ -103,7 +104,13 @@ pub(super) fn remove_inputs(
             index_file::remove(disk, index_path).map_err(WriteError::new("remove", index_path))?;
         }
         let path = input.path();
-        disk.remove(path).map_err(WriteError::new("remove", path))?;
+        match disk.remove(path) {
+            // the planted mistake has removed them before
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound
+                    && planted(Mistake::InputsRemovedBeforeSwap) => {}
+            result => result.map_err(WriteError::new("remove", path))?,
+        }
     }
     disk.sync_dir(dir).map_err(WriteError::new("sync", dir))?;
     Ok(())

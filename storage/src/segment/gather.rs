@@ -216,9 +216,9 @@ impl Segment {
         if let Some(mapping) = mapping {
             self.take_slices(&mapping, index, part, gather)?;
         } else {
-            let bytes = self.whole(part.clone())?;
-            for run in runs(index, part.clone()) {
-                gather.take(Chunk::Memory(bytes.slice(within(&run, part.start))));
+            // run by run: a ROLL at the end may have been taken back, what lies before it was not
+            for run in runs(index, part) {
+                gather.take(Chunk::Memory(self.whole(run)?));
             }
         }
         Ok(if last.complete {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use headrace_storage::fs::{Disk, MemoryDisk};
 
-use crate::driver::{DIR, Driver, look, open};
+use crate::driver::{DIR, Driver, ROOT, look, open, recover};
 use crate::history::Seen;
 use crate::seeded::{Seeded, soak};
 use crate::workloads::WORKLOADS;
@@ -63,6 +63,75 @@ pub(crate) fn every_byte_may_flip() -> (u64, Result<(), String>) {
         }
     }
     (flips, Ok(()))
+}
+
+/// Damages the head of a frame that has more than a group behind it, in a log without a hint: a power cut
+/// does not leave that. Gives what was wrong.
+pub(crate) fn head_far_before_the_end_may_be_damaged() -> (u64, Result<(), String>) {
+    let mut driver = Driver::new(MemoryDisk::new());
+    for _ in 0..4 {
+        driver.batch(&[1], 3 << 19);
+        driver.settle();
+    }
+    let disk = driver.disk;
+    let path = Path::new(DIR).join("00000000000000000000-1.log");
+    forget_hint(&disk);
+    // The segment's header, the no-op, the first batch.
+    for frame in [89, 120] {
+        for byte in [8, 11, 16] {
+            let damaged = disk.fork();
+            damaged.damage(&path, |bytes| bytes[frame + byte] ^= 0x55);
+            if let Ok(log) = open(&damaged) {
+                let wrong = format!(
+                    "byte {byte} of the frame at {frame} damaged: cut to {}",
+                    log.log_end()
+                );
+                return (1, Err(wrong));
+            }
+        }
+    }
+    (6, Ok(()))
+}
+
+/// Puts the index of other entries beside an unsealed segment: it must not be gone on from.
+pub(crate) fn index_may_be_of_other_entries() -> (u64, Result<(), String>) {
+    let [old, new] = [1, 2].map(|term| {
+        let mut driver = Driver::in_term(MemoryDisk::new(), term);
+        for _ in 0..4 {
+            driver.batch(&[1], 3 << 19);
+            driver.settle();
+        }
+        driver.disk
+    });
+    let index = Path::new(DIR).join("00000000000000000000-1.index");
+    let stale = old
+        .bytes_of(&index)
+        .expect("an index of the first megabytes");
+    let whole = recover(&new.fork()).expect("a sound log");
+    new.damage(&index, |bytes| *bytes = stale);
+    let result = match recover(&new) {
+        Ok(seen) if seen == whole => Ok(()),
+        other => Err(format!("with another index the log is {other:?}")),
+    };
+    (1, result)
+}
+
+/// Takes away what says how far the log was durable.
+fn forget_hint(disk: &MemoryDisk) {
+    let journal = Path::new(ROOT).join("votes-0");
+    disk.remove(&journal).expect("a journal");
+}
+
+#[test]
+fn damage_far_before_the_end_is_refused_without_a_hint() {
+    let (_, result) = head_far_before_the_end_may_be_damaged();
+    result.unwrap_or_else(|wrong| panic!("{wrong}"));
+}
+
+#[test]
+fn index_of_other_entries_is_not_gone_on_from() {
+    let (_, result) = index_may_be_of_other_entries();
+    result.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 
 #[test]

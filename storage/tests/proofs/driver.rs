@@ -7,7 +7,7 @@ use headrace_storage::fs::{Disk, MemoryDisk, Trace};
 use headrace_storage::record::batches;
 use headrace_storage::votes::{GroupId, Loaded, VoteJournal};
 use headrace_storage::{
-    Batch, BatchBuilder, Compression, Entry, EntryIndex, Known, LeaderEpoch, Log, LogConfig,
+    Batch, BatchBuilder, Compression, Entry, EntryIndex, Hint, Known, LeaderEpoch, Log, LogConfig,
     LogIdentity, LogView, Offset, SyncPoint, WriteError,
 };
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::explore::Proven;
 use crate::history::{History, Seen, What, Written, times_asked};
 
 /// The data directory, where the vote journal lies.
-const ROOT: &str = "/data";
+pub(crate) const ROOT: &str = "/data";
 
 /// The log's directory.
 pub(crate) const DIR: &str = "/data/topics/log";
@@ -64,6 +64,15 @@ fn open_with(disk: &MemoryDisk, votes: &Loaded) -> Result<Log, String> {
     let (disk, known) = (Arc::new(disk.clone()), Known { hint });
     let opened = Log::open(disk, Path::new(DIR), identity(), config(), known);
     opened.map_err(|error| format!("recovery refuses: {}", chain(&error)))
+}
+
+/// Lowers the hint of the log in a journal that is begun anew, as its shard would.
+pub(crate) fn lower_hint(disk: &MemoryDisk, hint: Hint) -> std::io::Result<()> {
+    let root = Path::new(ROOT);
+    let loaded = VoteJournal::load(disk, root).map_err(std::io::Error::other)?;
+    let votes = VoteJournal::create(Arc::new(disk.clone()), root, 0, &loaded);
+    let lowered = votes.and_then(|mut votes| votes.lower_hint(group(), hint));
+    lowered.map_err(std::io::Error::other)
 }
 
 /// Begins the journal anew and opens the log, as a start of the broker does.
@@ -189,13 +198,18 @@ pub(crate) struct Driver {
 impl Driver {
     /// A new log on an empty disk, in its first term.
     pub(crate) fn new(disk: MemoryDisk) -> Driver {
+        Driver::in_term(disk, 1)
+    }
+
+    /// A new log that begins in this term.
+    pub(crate) fn in_term(disk: MemoryDisk, term: i32) -> Driver {
         let mut driver = Driver {
             disk,
             log: None,
             votes: None,
             history: History::default(),
             failures: Vec::new(),
-            term: 0,
+            term: term - 1,
             outstanding: None,
         };
         driver.open();
@@ -207,10 +221,6 @@ impl Driver {
         self.outstanding = None;
         self.log = None;
         self.votes = None;
-        if !self.failures.is_empty() {
-            // What a failed sync has left in the page cache is on no disk.
-            self.disk.drop_caches();
-        }
         match start(&self.disk) {
             Ok((votes, log)) => {
                 self.votes = Some(votes);
@@ -430,10 +440,7 @@ impl Proven for LogProof {
     type Seen = Seen;
 
     fn recover(&self, disk: &MemoryDisk) -> Result<Seen, String> {
-        let mut log = open(disk)?;
-        // A log start counts once it is committed; whoever reads all of a log takes it as that.
-        log.commit(log.last_index());
-        look(&log)
+        recover(disk)
     }
 
     fn allows(&self, calls: usize, seen: &Seen) -> Result<(), String> {
@@ -444,38 +451,50 @@ impl Proven for LogProof {
         self.history.era(calls)
     }
 
-    /// Appends entries of the sizes that a torn group may have had, in the same epoch and in a new one.
     fn go_on(&self, disk: &MemoryDisk) -> Result<Seen, String> {
-        let before = self.recover(disk)?;
-        let (votes, log) = start(disk)?;
-        let epoch = log.epoch();
-        let mut driver = Driver {
-            disk: disk.clone(),
-            log: Some(log),
-            votes: Some(votes),
-            history: History::default(),
-            failures: Vec::new(),
-            term: epoch.0,
-            outstanding: None,
-        };
-        if epoch == LeaderEpoch(0) {
-            driver.lead();
-        }
-        driver.batch(&[7], 60);
-        driver.settle();
-        driver.commit();
-        let after = look(driver.log.as_ref().expect("opened above"))?;
-        let added = &driver.history.now().entries;
-        let added = added.iter().filter_map(|written| match written.what {
-            What::Batch { base, crc, .. } => Some((base, written.epoch, crc)),
-            _ => None,
-        });
-        let wanted: Vec<_> = before.batches.iter().copied().chain(added).collect();
-        if after.batches != wanted {
-            return Err(format!(
-                "after more work the log is {after:?}, not {wanted:?}"
-            ));
-        }
-        Ok(after)
+        go_on(disk)
     }
+}
+
+/// The log as a start finds it, all of it committed.
+pub(crate) fn recover(disk: &MemoryDisk) -> Result<Seen, String> {
+    let mut log = open(disk)?;
+    // A log start counts once it is committed; whoever reads all of a log takes it as that.
+    log.commit(log.last_index());
+    look(&log)
+}
+
+/// Appends entries of the sizes that a torn group may have had, in the same epoch and in a new one.
+pub(crate) fn go_on(disk: &MemoryDisk) -> Result<Seen, String> {
+    let before = recover(disk)?;
+    let (votes, log) = start(disk)?;
+    let epoch = log.epoch();
+    let mut driver = Driver {
+        disk: disk.clone(),
+        log: Some(log),
+        votes: Some(votes),
+        history: History::default(),
+        failures: Vec::new(),
+        term: epoch.0,
+        outstanding: None,
+    };
+    if epoch == LeaderEpoch(0) {
+        driver.lead();
+    }
+    driver.batch(&[7], 60);
+    driver.settle();
+    driver.commit();
+    let after = look(driver.log.as_ref().expect("opened above"))?;
+    let added = &driver.history.now().entries;
+    let added = added.iter().filter_map(|written| match written.what {
+        What::Batch { base, crc, .. } => Some((base, written.epoch, crc)),
+        _ => None,
+    });
+    let wanted: Vec<_> = before.batches.iter().copied().chain(added).collect();
+    if after.batches != wanted {
+        return Err(format!(
+            "after more work the log is {after:?}, not {wanted:?}"
+        ));
+    }
+    Ok(after)
 }

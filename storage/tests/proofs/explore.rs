@@ -59,14 +59,14 @@ impl Depth {
         Depth {
             effort: Effort {
                 samples: 12 * soak,
-                plans_max: 48 * soak,
+                plans_max: 28 * soak,
             },
             inner: Effort {
                 samples: 2 * soak,
-                plans_max: 6 * soak,
+                plans_max: 4 * soak,
             },
             process_crashes: true,
-            inside_one_in: (8 / soak).max(1),
+            inside_one_in: (12 / soak).max(1),
             go_on_one_in: (4 / soak).max(1),
         }
     }

@@ -7,6 +7,7 @@ use headrace_storage::fs::{FailedWork, Fault, MemoryDisk};
 use crate::driver::{Driver, LogProof, batches_of, shown};
 use crate::explore::{Depth, explore_now};
 use crate::fates::Effort;
+use crate::seeded::soak;
 use crate::workloads::WORKLOADS;
 
 /// ENOSPC, EIO, EINTR and a short write.
@@ -29,7 +30,7 @@ fn depth() -> Depth {
             samples: 0,
             plans_max: 2,
         },
-        process_crashes: false,
+        process_crashes: true,
         inside_one_in: 16,
         go_on_one_in: 8,
     }
@@ -60,8 +61,11 @@ pub(crate) fn every_call_may_fail() -> (u64, Result<(), String>) {
     let mut runs = 0;
     for (name, script) in WORKLOADS {
         for at_call in 0..calls_of(*script) {
-            for (kind, work) in WAYS {
-                for lasting in [false, true] {
+            for ((kind, work), number) in WAYS.iter().zip(at_call..) {
+                // In `make test` every second failure stays.
+                let once = number % 2 == 0;
+                let both = soak() > 1;
+                for lasting in [!once, once].into_iter().take(1 + usize::from(both)) {
                     runs += 1;
                     let fault = Fault {
                         at_call,

@@ -7,14 +7,17 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "a proof prints how much it tried")]
 
+mod compaction;
 mod crash_states;
 mod damage;
 mod driver;
+mod exchange;
 mod explore;
 mod failing;
 mod fates;
 mod fuzz;
 mod history;
+mod install;
 mod model;
 #[cfg(feature = "planted")]
 mod planted;

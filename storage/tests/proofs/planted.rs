@@ -7,9 +7,9 @@ use headrace_storage::planted::{Mistake, with};
 
 use crate::crash_states::{SEED, shallow};
 use crate::driver::recorded;
-use crate::explore::{Depth, explore};
+use crate::explore::{Depth, Explored, explore};
 use crate::workloads::{self, Workload};
-use crate::{damage, failing, votes};
+use crate::{compaction, damage, failing, install, votes};
 
 /// How one proof ended: how much it tried, and what it found.
 type Outcome = (u64, Result<(), String>);
@@ -23,11 +23,20 @@ enum Proof {
     Shallow(Workload),
     FailingCalls,
     Damage,
+    DamageFarBefore,
+    StaleIndex,
     Votes,
     DamagedVotes,
+    Install,
+    DamagedInstall,
+    Compaction,
+    Readers,
 }
 
-use Proof::{CrashStates, Damage, DamagedVotes, FailingCalls, Shallow, Votes};
+use Proof::{
+    Compaction, CrashStates, Damage, DamageFarBefore, DamagedInstall, DamagedVotes, FailingCalls,
+    Install, Readers, Shallow, StaleIndex, Votes,
+};
 
 /// The proof that is to find a mistake; `None` while its place is not written yet.
 fn finder(mistake: Mistake) -> Option<Proof> {
@@ -41,12 +50,26 @@ fn finder(mistake: Mistake) -> Option<Proof> {
         Mistake::HintNotLowered | Mistake::TruncationNotSynced => CrashStates(workloads::TRUNCATE),
         Mistake::SegmentRemovedNewestFirst => CrashStates(workloads::REMOVE),
         Mistake::GroupBeyondBound => Shallow(workloads::BOUND),
-        Mistake::RetryAfterFailedSync => FailingCalls,
+        Mistake::RetryAfterFailedSync | Mistake::CacheBelieved => FailingCalls,
         Mistake::IndexTrusted | Mistake::CorruptionCut => Damage,
+        Mistake::RestNotLookedAt => DamageFarBefore,
+        Mistake::PartTrusted => StaleIndex,
+        Mistake::InstallWithoutMarker => Install,
+        Mistake::ManifestNotVerified => DamagedInstall,
+        Mistake::SwapBeforeSync | Mistake::InputsRemovedBeforeSwap => Compaction,
+        Mistake::TombstoneDroppedEarly
+        | Mistake::ProducerStateDropped
+        | Mistake::CompactedPastLastStable
+        | Mistake::HorizonAtOnce
+        | Mistake::MarkerDropped => Readers,
         Mistake::VoteNotSynced | Mistake::JournalReplacedWithoutSync => Votes,
         Mistake::JournalOneCopy => DamagedVotes,
         _ => return None,
     })
+}
+
+fn counted((explored, result): (Explored, Result<(), String>)) -> Outcome {
+    (explored.states, result)
 }
 
 impl Proof {
@@ -55,6 +78,12 @@ impl Proof {
             CrashStates((run, _)) | Shallow((run, _)) => format!("crash states of {run:?}"),
             FailingCalls => "failing calls".to_owned(),
             Damage => "flipped bytes".to_owned(),
+            DamageFarBefore => "damage far before the end".to_owned(),
+            StaleIndex => "an index of other entries".to_owned(),
+            Install => "crash states of an install".to_owned(),
+            DamagedInstall => "damaged pieces of an install".to_owned(),
+            Compaction => "crash states of a compaction".to_owned(),
+            Readers => "readers of compacted logs".to_owned(),
             Votes => "crash states of votes".to_owned(),
             DamagedVotes => "flipped bytes of votes".to_owned(),
         }
@@ -66,10 +95,13 @@ impl Proof {
             Shallow(run) => (run, shallow()),
             FailingCalls => return failing::every_call_may_fail(),
             Damage => return damage::every_byte_may_flip(),
-            Votes => {
-                let (explored, result) = votes::every_crash();
-                return (explored.states, result);
-            }
+            DamageFarBefore => return damage::head_far_before_the_end_may_be_damaged(),
+            StaleIndex => return damage::index_may_be_of_other_entries(),
+            DamagedInstall => return install::every_piece_may_be_damaged(),
+            Readers => return compaction::readers_agree(),
+            Votes => return counted(votes::every_crash()),
+            Install => return counted(install::every_crash()),
+            Compaction => return counted(compaction::every_crash()),
             DamagedVotes => return votes::every_byte_may_flip(),
         };
         let (proof, trace) = recorded(script);
