@@ -17,6 +17,7 @@
 
 pub mod compaction;
 pub mod data_dir;
+pub mod durability;
 pub mod fs;
 mod index;
 pub mod log;
@@ -28,6 +29,7 @@ pub mod retention;
 mod segment;
 pub mod votes;
 
+pub use durability::Durability;
 pub use index::AbortedTransaction;
 pub use log::{
     AppendError, Entry, Hint, Known, Log, LogConfig, LogIdentity, LogReader, LogView, OpenError,

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use headrace_storage::WriteError;
 use headrace_storage::data_dir::{DataDir, DataDirError};
+use headrace_storage::durability::strategy;
 use headrace_storage::votes::{GroupId, VoteJournal, VoteState, VotesError};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
@@ -197,7 +198,7 @@ impl Registry {
     ) -> Result<Registry, LoadError> {
         let root = data.root().to_path_buf();
         let space = Arc::new(SpaceGuard::new(data.disk(), root, settings.space));
-        let syncer = Syncer::start()?;
+        let syncer = Syncer::start(strategy(&*data.disk(), data.root())?)?;
         let (states, journals) = open_journals(&data, shard_count.max(1))?;
         let shards = (0..)
             .zip(journals)

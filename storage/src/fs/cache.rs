@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use arc_swap::ArcSwapOption;
 use rustix::io::Errno;
 
-use super::{Disk, DiskFile, Mapping, OpenMode, Space};
+use super::{Disk, DiskFile, Mapping, OpenMode, Space, WholeFileSystem};
 
 /// When the bound is reached, this part of it is closed at once, so that the search for the least recently
 /// used is paid once for many openings.
@@ -324,6 +324,10 @@ impl Disk for CachedDisk {
         self.disk.sync_dir(dir)
     }
 
+    fn own_file_system(&self, dir: &Path) -> io::Result<Option<Arc<dyn WholeFileSystem>>> {
+        self.disk.own_file_system(dir)
+    }
+
     fn space(&self, dir: &Path) -> io::Result<Space> {
         self.disk.space(dir)
     }
@@ -355,6 +359,14 @@ impl DiskFile for CachedFile {
         self.get()?.file.sync_data()?;
         self.synced.fetch_max(written, Ordering::AcqRel);
         Ok(())
+    }
+
+    fn write_mark(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
+    }
+
+    fn synced_otherwise(&self, mark: u64) {
+        self.synced.fetch_max(mark, Ordering::AcqRel);
     }
 
     fn drop_cache(&self, position: u64, len: u64) -> io::Result<()> {

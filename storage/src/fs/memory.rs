@@ -16,7 +16,7 @@ use std::io::{self, IoSlice};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Disk, DiskFile, OpenMode, Space};
+use super::{Disk, DiskFile, OpenMode, Space, WholeFileSystem};
 use content::{Change, Content};
 use names::{NameChange, Names};
 use trace::Call;
@@ -130,7 +130,7 @@ impl State {
                 self.names.sync(None);
                 self.contents.iter_mut().for_each(Content::sync);
             }
-            Call::SyncAllFailed => self.contents.iter_mut().for_each(Content::sync_failed),
+            Call::SyncAllFailed => self.contents.iter_mut().for_each(Content::sync_all_failed),
             Call::DropCache(file) => self.contents[file.0].drop_cache(),
             Call::Replace(file, bytes) => self.contents[file.0].replace(bytes.to_vec()),
         }
@@ -371,8 +371,18 @@ impl Disk for MemoryDisk {
         state.change(Call::SyncDir(dir.to_path_buf()))
     }
 
+    fn own_file_system(&self, _dir: &Path) -> io::Result<Option<Arc<dyn WholeFileSystem>>> {
+        Ok(Some(Arc::new(self.clone())))
+    }
+
     fn space(&self, _dir: &Path) -> io::Result<Space> {
         Ok(self.state().space.unwrap_or(ROOMY))
+    }
+}
+
+impl WholeFileSystem for MemoryDisk {
+    fn sync(&self) -> io::Result<()> {
+        self.sync_everything()
     }
 }
 
@@ -435,7 +445,13 @@ impl DiskFile for MemoryFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.disk.state().change(Call::Sync(self.file))
+        let mut state = self.disk.state();
+        if state.contents[self.file.0].tell() {
+            state.call()?;
+            state.apply(Call::SyncFailed(self.file));
+            return Err(io::Error::other("lost when the file system was synced"));
+        }
+        state.change(Call::Sync(self.file))
     }
 
     fn drop_cache(&self, _position: u64, _len: u64) -> io::Result<()> {

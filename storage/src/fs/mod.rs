@@ -82,6 +82,18 @@ pub trait Disk: Debug + Send + Sync {
 
     /// The room on the file system that holds `dir`, as it is now.
     fn space(&self, dir: &Path) -> io::Result<Space>;
+
+    /// The file system that begins at `dir`, to be synced as a whole; `None` if it is not the directory's own,
+    /// or does not tell of failures.
+    fn own_file_system(&self, dir: &Path) -> io::Result<Option<Arc<dyn WholeFileSystem>>>;
+}
+
+/// A file system that holds a data directory and nothing else.
+///
+/// It tells of a failed write-back once, of any since it was taken: so it is taken before anything is written.
+pub trait WholeFileSystem: Debug + Send + Sync {
+    /// Makes everything in it durable: bytes, sizes and names.
+    fn sync(&self) -> io::Result<()>;
 }
 
 /// An open file; reads and writes name their position, so a handle can be shared.
@@ -107,6 +119,14 @@ pub trait DiskFile: Debug + Send + Sync {
 
     /// Makes bytes and size durable.
     fn sync_data(&self) -> io::Result<()>;
+
+    /// Asked before a sync of the whole file system, for [`DiskFile::synced_otherwise`] after it.
+    fn write_mark(&self) -> u64 {
+        0
+    }
+
+    /// What was written before the mark was asked for is durable by a sync of the whole file system.
+    fn synced_otherwise(&self, _mark: u64) {}
 
     /// Maps the first `len` bytes, which must not change any more, for a socket to send from.
     ///

@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::num::NonZeroU64;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
-use super::{Disk, DiskFile, Mapping, OpenMode, Space};
+use super::{Disk, DiskFile, Mapping, OpenMode, Space, WholeFileSystem};
 
 /// The kernel takes at most this many slices in one call (IOV_MAX).
 const SLICES_MAX: usize = 1024;
@@ -102,6 +103,44 @@ impl Disk for RealDisk {
             free_bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
             total_bytes: stat.f_blocks.saturating_mul(stat.f_frsize),
         })
+    }
+
+    fn own_file_system(&self, dir: &Path) -> io::Result<Option<Arc<dyn WholeFileSystem>>> {
+        let dir = dir.canonicalize()?;
+        let own = match dir.parent() {
+            Some(parent) => std::fs::metadata(&dir)?.dev() != std::fs::metadata(parent)?.dev(),
+            None => true,
+        };
+        if !(own && is_mount_point(&dir) && syncfs_tells_of_failures()) {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(RealFileSystem(File::open(dir)?))))
+    }
+}
+
+/// Whether the kernel lists the directory as one. (A subvolume has a device number of its own, too.)
+fn is_mount_point(dir: &Path) -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut points = mounts
+        .lines()
+        .filter_map(|line| line.split_ascii_whitespace().nth(4));
+    points.any(|point| Path::new(point) == dir)
+}
+
+/// Since Linux 5.8; before, it succeeds whatever was lost.
+fn syncfs_tells_of_failures() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut number = || numbers.next()?.parse::<u32>().ok();
+    (number(), number()) >= (Some(5), Some(8))
+}
+
+#[derive(Debug)]
+struct RealFileSystem(File);
+
+impl WholeFileSystem for RealFileSystem {
+    fn sync(&self) -> io::Result<()> {
+        rustix::fs::syncfs(&self.0).map_err(io::Error::from)
     }
 }
 

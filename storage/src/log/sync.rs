@@ -61,7 +61,37 @@ impl SyncDone {
 impl SyncPoint {
     /// Makes it durable; blocks, so it runs on a worker thread.
     pub fn run(self) -> SyncDone {
-        let result = self.sync();
+        let result = self.prepare().and_then(|_| self.sync());
+        self.finish(result)
+    }
+
+    /// First: the file gets its exact size if it is to be sealed. Gives what
+    /// [`SyncPoint::synced_otherwise`] needs.
+    pub(crate) fn prepare(&self) -> Result<u64, WriteError> {
+        let trim = self.trim.map_or(Ok(()), |size| self.file.set_size(size));
+        trim.map_err(WriteError::new("trim", &self.path))?;
+        Ok(self.file.write_mark())
+    }
+
+    /// Instead of [`SyncPoint::sync`], when the whole file system was synced.
+    pub(crate) fn synced_otherwise(&self, mark: u64) {
+        self.file.synced_otherwise(mark);
+    }
+
+    /// Then: bytes and names, or a sync of the whole file system instead (`durability`).
+    pub(crate) fn sync(&self) -> Result<(), WriteError> {
+        self.sync_file()
+            .map_err(WriteError::new("sync", &self.path))?;
+        if self.names && !planted(Mistake::NoDirectorySyncAtRoll) {
+            self.disk
+                .sync_dir(&self.dir)
+                .map_err(WriteError::new("sync", &self.dir))?;
+        }
+        Ok(())
+    }
+
+    /// Last: the index, once all that it describes is durable.
+    pub(crate) fn finish(self, result: Result<(), WriteError>) -> SyncDone {
         let kept = match (&result, &self.index) {
             (Ok(()), Some(index)) => keep_index(&*self.disk, index),
             _ => None,
@@ -73,22 +103,6 @@ impl SyncPoint {
             sealed: self.trim.is_some(),
             kept,
         }
-    }
-
-    fn sync(&self) -> Result<(), WriteError> {
-        if let Some(size) = self.trim {
-            self.file
-                .set_size(size)
-                .map_err(WriteError::new("trim", &self.path))?;
-        }
-        self.sync_file()
-            .map_err(WriteError::new("sync", &self.path))?;
-        if self.names && !planted(Mistake::NoDirectorySyncAtRoll) {
-            self.disk
-                .sync_dir(&self.dir)
-                .map_err(WriteError::new("sync", &self.dir))?;
-        }
-        Ok(())
     }
 
     fn sync_file(&self) -> io::Result<()> {

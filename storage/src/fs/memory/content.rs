@@ -60,6 +60,8 @@ pub(super) struct Content {
     /// Durable; without the changes below.
     base: Vec<u8>,
     changes: Vec<(Change, Durability)>,
+    /// A failed sync of the file system lost something of it: its own next sync fails once, as in kernels.
+    untold: bool,
 }
 
 impl Content {
@@ -69,6 +71,7 @@ impl Content {
             seen: bytes.clone(),
             base: bytes,
             changes: Vec::new(),
+            untold: false,
         }
     }
 
@@ -88,6 +91,18 @@ impl Content {
 
     pub(super) fn sync_failed(&mut self) {
         self.settle_pending(Durability::Abandoned);
+    }
+
+    /// As a part of a failed sync of the file system.
+    pub(super) fn sync_all_failed(&mut self) {
+        let pending = |(_, durability): &(Change, Durability)| *durability == Durability::Pending;
+        self.untold |= self.changes.iter().any(pending);
+        self.sync_failed();
+    }
+
+    /// Whether a failure is to be told now.
+    pub(super) fn tell(&mut self) -> bool {
+        std::mem::take(&mut self.untold)
     }
 
     fn settle_pending(&mut self, to: Durability) {
