@@ -1,151 +1,20 @@
 //! The command line as a user meets it: what each command prints, and how a start is refused.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+#[path = "support/broker.rs"]
+mod broker;
+
+use std::io::Read as _;
+use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::sync::mpsc;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use broker::{Broker, error_line, headrace};
 use headrace_servers::free_port;
-use tempfile::TempDir;
 
 /// A refused start takes no longer than this.
 const REFUSED_WITHIN: Duration = Duration::from_secs(10);
-/// Anything else that a test waits for.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-fn headrace() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_headrace"));
-    command.env("HEADRACE_LOG", "warn").stdin(Stdio::null());
-    command
-}
-
-/// Looks until something is so.
-fn wait_until(what: &str, mut look: impl FnMut() -> bool) {
-    let (_keep, never) = mpsc::channel::<()>();
-    let begun = Instant::now();
-    while !look() {
-        assert!(begun.elapsed() < PATIENCE, "{what} took too long");
-        assert!(
-            never.recv_timeout(Duration::from_millis(10)).is_err(),
-            "nobody sends"
-        );
-    }
-}
-
-/// A broker of its own, killed when dropped.
-struct Broker {
-    data: TempDir,
-    listen: String,
-    http: String,
-    process: Option<Child>,
-}
-
-impl Broker {
-    fn start() -> Broker {
-        let address = || format!("127.0.0.1:{}", free_port().unwrap());
-        let mut broker = Broker {
-            data: tempfile::tempdir().unwrap(),
-            listen: address(),
-            http: address(),
-            process: None,
-        };
-        broker.resume();
-        broker
-    }
-
-    fn resume(&mut self) {
-        let mut command = headrace();
-        command.arg("serve").arg("--data").arg(self.data.path());
-        command.args(["--listen", &self.listen, "--http", &self.http]);
-        self.process = Some(command.spawn().unwrap());
-        wait_until("the start", || {
-            self.get("/health/ready")
-                .is_some_and(|answer| answer.contains("200 OK"))
-        });
-    }
-
-    fn signal(&mut self, signal: &str) -> ExitStatus {
-        let mut process = self.process.take().unwrap();
-        let sent = Command::new("kill")
-            .arg(signal)
-            .arg(process.id().to_string())
-            .status();
-        assert!(sent.unwrap().success());
-        process.wait().unwrap()
-    }
-
-    fn get(&self, path: &str) -> Option<String> {
-        let mut stream = TcpStream::connect(&self.http).ok()?;
-        write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        Some(answer)
-    }
-
-    /// Runs a command against this broker.
-    fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut command = headrace();
-        command
-            .args(arguments)
-            .args(["--bootstrap", &self.listen])
-            .stdin(Stdio::piped());
-        let mut process = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        process
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.as_bytes())
-            .unwrap();
-        process.wait_with_output().unwrap()
-    }
-
-    /// The output of a command that must succeed.
-    fn good(&self, arguments: &[&str], input: &str) -> String {
-        let output = self.run(arguments, input);
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The error line of a command that must fail.
-    fn bad(&self, arguments: &[&str]) -> String {
-        error_line(&self.run(arguments, ""))
-    }
-}
-
-impl Drop for Broker {
-    fn drop(&mut self) {
-        if let Some(mut process) = self.process.take() {
-            drop(process.kill());
-            drop(process.wait());
-        }
-    }
-}
-
-/// What a failed command says: its last line, which is the only one that starts with `error: `.
-fn error_line(output: &Output) -> String {
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(!output.status.success(), "it must fail: {told}");
-    assert_eq!(
-        told.lines()
-            .filter(|line| line.starts_with("error: "))
-            .count(),
-        1,
-        "{told}"
-    );
-    told.lines().last().unwrap().to_owned()
-}
-
 /// Starts a server that must refuse, in a directory with a configuration file.
 fn refused(folder: &Path, arguments: &[&str]) -> String {
     let begun = Instant::now();

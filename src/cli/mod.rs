@@ -11,6 +11,7 @@
 mod consume;
 mod demo;
 mod group;
+mod log;
 mod produce;
 mod remote;
 mod serve;
@@ -50,6 +51,9 @@ enum Command {
     /// List views, show their state, rebuild one.
     #[command(subcommand)]
     View(view::View),
+    /// Show and check the files of a stopped broker's logs.
+    #[command(subcommand)]
+    Log(log::Log),
     /// Follow one row from a private MariaDB into Redis and a search index.
     Demo(demo::Demo),
 }
@@ -97,6 +101,7 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Consume(consume) => consume.run().await,
         Command::Group(group) => group.run().await,
         Command::View(view) => view.run().await,
+        Command::Log(log) => log.run(),
         Command::Demo(demo) => demo.run().await,
     }
 }

@@ -208,8 +208,8 @@ fn io_error(operation: &'static str, path: &Path, source: io::Error) -> DataDirE
     }
 }
 
-/// Reads `{topic id}-{partition}`.
-fn parse_log_dir(name: &str) -> Option<(Uuid, i32)> {
+/// Reads `{topic id}-{partition}`, the name of a log's directory.
+pub fn parse_log_dir(name: &str) -> Option<(Uuid, i32)> {
     let (topic_id, partition) = name.rsplit_once('-')?;
     let topic_id = Uuid::try_parse(topic_id).ok()?;
     let partition: i32 = partition.parse().ok().filter(|partition| *partition >= 0)?;

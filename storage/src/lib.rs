@@ -20,6 +20,7 @@ pub mod data_dir;
 pub mod durability;
 pub mod fs;
 mod index;
+pub mod inspect;
 pub mod log;
 pub mod manifest;
 pub mod planted;

@@ -142,7 +142,7 @@ pub(crate) struct ControlFrame {
 }
 
 /// What the CRCs of a segment's control frames start from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seed(u32);
 
 impl Seed {
