@@ -21,8 +21,11 @@ use super::{Disk, DiskFile, Mapping, OpenMode, Space, WholeFileSystem};
 /// The kernel takes at most this many slices in one call (IOV_MAX).
 const SLICES_MAX: usize = 1024;
 
-/// One byte is probed in so many: the kernel reads ahead, and mostly evicts, in larger pieces.
-const PROBE_EVERY_BYTES: u64 = 128 * 1024;
+/// One byte is probed in so many, and the last: what is read or written in order is mostly evicted in
+/// order too, and a probe costs as much as sending some 5 KiB.
+const PROBE_EVERY_BYTES: u64 = 1024 * 1024;
+/// Up to this the first byte stands for all: the kernel reads ahead, and caches, in pieces of this size.
+const PROBED_ONCE_BYTES: u64 = 64 * 1024;
 
 /// Cached pages are dropped whole; no page cache has larger ones for files.
 const CACHE_UNIT_BYTES: u64 = 2 << 20;
@@ -222,7 +225,8 @@ impl DiskFile for RealFile {
             // a file system that cannot say (tmpfs, which is memory) is read at once
             !matches!(read, Err(Errno::AGAIN))
         };
-        resident(last) && (0..probes).all(|probe| resident(probe * PROBE_EVERY_BYTES))
+        let ends = len <= PROBED_ONCE_BYTES || resident(last);
+        ends && (0..probes).all(|probe| resident(probe * PROBE_EVERY_BYTES))
     }
 
     fn drop_cache(&self, position: u64, len: u64) -> io::Result<()> {
