@@ -9,7 +9,7 @@ use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::fs::{Disk, DiskFile, OpenMode, Space};
+use crate::fs::{Disk, DiskFile, OpenMode, Space, WholeFileSystem};
 
 /// A change that was not made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +143,10 @@ impl Disk for DryDisk {
 
     fn space(&self, dir: &Path) -> io::Result<Space> {
         self.below.space(dir)
+    }
+
+    fn own_file_system(&self, _: &Path) -> io::Result<Option<Arc<dyn WholeFileSystem>>> {
+        Ok(None)
     }
 }
 
