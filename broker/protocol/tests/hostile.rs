@@ -83,7 +83,7 @@ fn encode<M: Message>(message: &M, version: i16) -> Vec<u8> {
     message
         .encode(&mut to, version)
         .expect("a value of this version");
-    to.finish().unwrap().concat()
+    to.finish().expect("the sizes fit").concat()
 }
 
 /// Damages a frame as a broken or hostile peer would.

@@ -26,7 +26,7 @@ fn our_bytes<M: Message>(message: &M, version: i16) -> Bytes {
     message
         .encode(&mut to, version)
         .expect("a value of this version");
-    to.finish().unwrap().concat().into()
+    to.finish().expect("the sizes fit").concat().into()
 }
 
 fn oracle_bytes<M: Encodable>(message: &M, version: i16) -> Bytes {

@@ -108,11 +108,16 @@ impl Image {
             return Err(TopicRefused::Partitions(partitions));
         }
         let config = TopicConfig::parse(overrides)?;
-        if config.write_caching && topic_name::is_vital(name) {
+        if config.write_caching {
+            let reason = if topic_name::is_vital(name) {
+                "what this topic holds must survive a power cut"
+            } else {
+                "not there yet: every batch is synced before acks=all is answered"
+            };
             return Err(TopicRefused::Config(ConfigError::Invalid {
                 name: "write.caching",
                 value: "true".to_owned(),
-                reason: "what this topic holds must survive a power cut".to_owned(),
+                reason: reason.to_owned(),
             }));
         }
         Ok(config)
@@ -292,11 +297,10 @@ mod tests {
     }
 
     #[test]
-    fn positions_and_offsets_are_never_cached() {
+    fn write_caching_is_refused_and_not_ignored() {
         let cached = Overrides::from([("write.caching".to_owned(), "true".to_owned())]);
         let image = sample();
-        assert!(image.check("c", 1, &cached).is_ok());
-        for name in ["__consumer_offsets", "__headrace_positions"] {
+        for name in ["c", "__consumer_offsets", "__headrace_positions"] {
             let refused = image.check(name, 1, &cached);
             assert!(matches!(refused, Err(TopicRefused::Config(_))), "{name}");
         }
