@@ -200,7 +200,7 @@ impl DataDir {
     }
 }
 
-fn io_error(operation: &'static str, path: &Path, source: io::Error) -> DataDirError {
+pub(crate) fn io_error(operation: &'static str, path: &Path, source: io::Error) -> DataDirError {
     DataDirError::Io {
         operation,
         path: path.to_path_buf(),

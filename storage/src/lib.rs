@@ -15,6 +15,7 @@
 //!
 //! [`planted`] are mistakes made on purpose, compiled in for the proofs only.
 
+mod checkpoint;
 pub mod compaction;
 pub mod data_dir;
 pub mod durability;
@@ -30,11 +31,13 @@ pub mod retention;
 mod segment;
 pub mod votes;
 
+pub use checkpoint::Checkpoints;
 pub use durability::Durability;
 pub use index::AbortedTransaction;
 pub use log::{
-    AppendError, Entry, Hint, Known, Log, LogConfig, LogIdentity, LogReader, LogView, OpenError,
-    ReadError, SegmentInfo, SegmentPin, StoredEntry, SyncDone, SyncPoint, WriteError,
+    AppendError, Entry, Hint, Known, Log, LogCheckpoint, LogConfig, LogIdentity, LogReader,
+    LogView, OpenError, ReadError, SegmentInfo, SegmentPin, StoredEntry, SyncDone, SyncPoint,
+    WriteError,
 };
 pub use position::{EntryIndex, LeaderEpoch, Offset};
 pub use record::{Batch, BatchBuilder, BatchError, BatchHeader, Compression, Record};

@@ -9,7 +9,8 @@ use std::thread;
 use headrace_storage::fs::Disk;
 use headrace_storage::votes::{GroupId, VoteState};
 use headrace_storage::{
-    Known, Log, LogConfig, LogIdentity, Offset, OpenError, ReadError, WriteError,
+    Checkpoints, Known, Log, LogCheckpoint, LogConfig, LogIdentity, Offset, OpenError, ReadError,
+    WriteError,
 };
 use tracing::{error, warn};
 
@@ -33,6 +34,8 @@ pub(super) struct Place {
     pub(super) replica: Identity,
     /// What the vote journal knows of it.
     pub(super) state: Option<VoteState>,
+    /// What it was at a clean stop, if that was the last thing done to it.
+    pub(super) checkpoint: Option<LogCheckpoint>,
 }
 
 /// A log and what its leader must know.
@@ -80,9 +83,16 @@ pub(super) fn open_all(
             config,
             replica,
             state,
+            checkpoint,
         } = place;
         let hint = state.as_ref().and_then(|state| state.hint);
-        let mut log = Log::open(Arc::clone(disk), &dir, identity, config, Known { hint })?;
+        let mut log = Log::open(
+            Arc::clone(disk),
+            &dir,
+            identity,
+            config,
+            Known { hint, checkpoint },
+        )?;
         let group = Group::new(boot(&log, replica, state.as_ref())?);
         log.commit(group.commit());
         let (snapshot, producers) = read_producers(&log, now_ms)?;
@@ -105,25 +115,29 @@ pub(super) fn open_all(
     })
 }
 
-/// Closes logs; the first failure is returned, all are logged.
-pub(super) fn close_all(logs: Vec<Closing>) -> Result<(), WriteError> {
+/// Closes logs and gives what the next start may take over; the first failure is returned, all are logged.
+pub(super) fn close_all(logs: Vec<Closing>) -> Result<Checkpoints, WriteError> {
     let close = |(log, producers): Closing| {
         if let Some(bytes) = producers
             && let Err(failed) = log.write_side_file(PRODUCERS_FILE, &bytes)
         {
             warn!(%failed, "producer snapshot is not written");
         }
-        log.close()
+        let group = GroupId::from(log.identity());
+        log.close().map(|checkpoint| (group, checkpoint))
     };
+    let mut checkpoints = Checkpoints::default();
     let mut result = Ok(());
-    for failed in side_by_side(logs, close)
-        .into_iter()
-        .filter_map(Result::err)
-    {
-        error!(%failed, "log is not closed cleanly");
-        result = result.and(Err(failed));
+    for closed in side_by_side(logs, close) {
+        match closed {
+            Ok(checkpoint) => checkpoints.extend([checkpoint]),
+            Err(failed) => {
+                error!(%failed, "log is not closed cleanly");
+                result = result.and(Err(failed));
+            }
+        }
     }
-    result
+    result.map(|()| checkpoints)
 }
 
 /// The producers as of the log's end: the newest snapshot that the log reaches, and what came after it.

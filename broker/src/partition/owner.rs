@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use headrace_storage::data_dir::DataDir;
 use headrace_storage::votes::{GroupId, VoteState};
-use headrace_storage::{LogConfig, LogIdentity, LogReader, WriteError};
+use headrace_storage::{Checkpoints, LogConfig, LogIdentity, LogReader, WriteError};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -83,6 +83,8 @@ pub(super) struct Owner {
     next_slot: u64,
     /// What the vote journals knew at the start, until its log is opened.
     states: HashMap<GroupId, VoteState>,
+    /// What a clean stop left of each log, until it is opened.
+    checkpoints: Checkpoints,
 }
 
 impl Owner {
@@ -102,12 +104,14 @@ impl Owner {
             space,
             next_slot: 0,
             states: HashMap::new(),
+            checkpoints: Checkpoints::default(),
         }
     }
 
     /// Reads the catalogue, removes what it does not name, opens what it names.
     pub(super) fn load(&mut self, states: HashMap<GroupId, VoteState>) -> Result<(), LoadError> {
         self.states = states;
+        self.checkpoints = self.data.take_checkpoint()?;
         let logs = self.data.logs()?;
         let Some(bytes) = self.data.read_file(CATALOGUE)? else {
             return if logs.is_empty() {
@@ -179,11 +183,19 @@ impl Owner {
             answer
         };
         let stopping: Vec<_> = self.shards.iter().map(stop).collect();
-        let mut result = Ok(());
+        let mut closed = Ok(Checkpoints::default());
         for answer in stopping {
-            result = result.and(answer.blocking_recv().unwrap_or(Ok(())));
+            let logs = answer.blocking_recv().unwrap_or(Ok(Checkpoints::default()));
+            closed = closed.and_then(|mut all| {
+                all.extend(logs?);
+                Ok(all)
+            });
         }
-        result
+        let closed = closed?;
+        if let Err(failed) = self.data.write_checkpoint(&closed) {
+            warn!(%failed, "checkpoint is not written, the next start recovers every log");
+        }
+        Ok(())
     }
 
     fn check(&self, topic: &NewTopic) -> Result<TopicConfig, ChangeFailure> {
@@ -310,6 +322,7 @@ impl Owner {
                     seed: rand::random(),
                 },
                 state: self.states.remove(&GroupId::from(&identity)),
+                checkpoint: self.checkpoints.remove(&GroupId::from(&identity)),
             }
         };
         (0..topic.partitions).map(place).collect()

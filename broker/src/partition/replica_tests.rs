@@ -66,6 +66,7 @@ impl Replica {
         let loaded = VoteJournal::load(&disk, Path::new(ROOT)).unwrap();
         let replica = replica_id(node);
         let place = Place {
+            checkpoint: None,
             dir: Path::new(ROOT).join("log"),
             identity: identity(),
             config: LogConfig::default(),

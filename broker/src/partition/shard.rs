@@ -22,7 +22,7 @@ use std::thread;
 
 use headrace_storage::record::Batch;
 use headrace_storage::votes::{GroupId, JournalSynced};
-use headrace_storage::{Log, LogReader, Offset, SyncDone, WriteError};
+use headrace_storage::{Checkpoints, Log, LogReader, Offset, SyncDone, WriteError};
 use tokio::sync::{mpsc, oneshot};
 
 use super::core::{Append, Core, Effect, Event};
@@ -103,7 +103,7 @@ pub(super) enum Message {
     },
     /// Make everything durable, close all logs, end.
     Stop {
-        reply: oneshot::Sender<Result<(), WriteError>>,
+        reply: oneshot::Sender<Result<Checkpoints, WriteError>>,
     },
 }
 
@@ -179,7 +179,7 @@ struct Shard {
     /// Reused by every turn.
     effects: Vec<Effect<Reply>>,
     ticked: bool,
-    stop: Option<oneshot::Sender<Result<(), WriteError>>>,
+    stop: Option<oneshot::Sender<Result<Checkpoints, WriteError>>>,
 }
 
 impl Shard {
@@ -312,7 +312,8 @@ impl Shard {
         let logs = self.partitions.into_values().filter(open);
         let closing = logs.map(|owned| (owned.log, owned.core.snapshot_at_close()));
         let closed = close_all(closing.collect());
-        answer(stop, closed.and(self.votes.settle()));
+        let settled = self.votes.settle();
+        answer(stop, closed.and_then(|logs| settled.map(|()| logs)));
     }
 }
 

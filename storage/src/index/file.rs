@@ -234,14 +234,14 @@ fn read_checked(file: &dyn DiskFile, position: u64, len: usize, seed: u32) -> Op
     (bytes.len() == len && sound).then_some(bytes)
 }
 
-fn put_tail(out: &mut Vec<u8>, tail: &Tail) {
+pub(crate) fn put_tail(out: &mut Vec<u8>, tail: &Tail) {
     out.put_i64(tail.offset.0);
     out.put_u64(tail.index.0);
     out.put_i32(tail.epoch.0);
     out.put_i64(tail.log_start.0);
 }
 
-fn take_tail(from: &mut &[u8]) -> Option<Tail> {
+pub(crate) fn take_tail(from: &mut &[u8]) -> Option<Tail> {
     Some(Tail {
         offset: Offset(from.try_get_i64().ok()?),
         index: EntryIndex(from.try_get_u64().ok()?),
@@ -250,16 +250,16 @@ fn take_tail(from: &mut &[u8]) -> Option<Tail> {
     })
 }
 
-fn put_count(out: &mut Vec<u8>, count: usize) -> io::Result<()> {
+pub(crate) fn put_count(out: &mut Vec<u8>, count: usize) -> io::Result<()> {
     out.put_u32(u32::try_from(count).map_err(io::Error::other)?);
     Ok(())
 }
 
-fn take_count(from: &mut &[u8]) -> Option<u32> {
+pub(crate) fn take_count(from: &mut &[u8]) -> Option<u32> {
     from.try_get_u32().ok()
 }
 
-fn put_runs(out: &mut Vec<u8>, runs: &[EpochRun]) -> io::Result<()> {
+pub(crate) fn put_runs(out: &mut Vec<u8>, runs: &[EpochRun]) -> io::Result<()> {
     put_count(out, runs.len())?;
     for run in runs {
         out.put_i32(run.epoch.0);
@@ -269,7 +269,7 @@ fn put_runs(out: &mut Vec<u8>, runs: &[EpochRun]) -> io::Result<()> {
     Ok(())
 }
 
-fn take_runs(from: &mut &[u8], runs: &mut Vec<EpochRun>) -> Option<()> {
+pub(crate) fn take_runs(from: &mut &[u8], runs: &mut Vec<EpochRun>) -> Option<()> {
     for _ in 0..take_count(from)? {
         runs.push(EpochRun {
             epoch: LeaderEpoch(from.try_get_i32().ok()?),
@@ -280,7 +280,7 @@ fn take_runs(from: &mut &[u8], runs: &mut Vec<EpochRun>) -> Option<()> {
     Some(())
 }
 
-fn put_open(out: &mut Vec<u8>, open: &OpenTransactions) -> io::Result<()> {
+pub(crate) fn put_open(out: &mut Vec<u8>, open: &OpenTransactions) -> io::Result<()> {
     put_count(out, open.iter().len())?;
     for (producer_id, first_offset) in open.iter() {
         out.put_i64(producer_id);
@@ -289,7 +289,7 @@ fn put_open(out: &mut Vec<u8>, open: &OpenTransactions) -> io::Result<()> {
     Ok(())
 }
 
-fn take_open(from: &mut &[u8]) -> Option<OpenTransactions> {
+pub(crate) fn take_open(from: &mut &[u8]) -> Option<OpenTransactions> {
     let mut open = OpenTransactions::default();
     for _ in 0..take_count(from)? {
         let producer_id = from.try_get_i64().ok()?;

@@ -50,7 +50,10 @@ pub fn log(disk: &Arc<dyn Disk>, dir: &Path, hint: Option<Hint>) -> io::Result<R
         return Ok(empty(dir, hint));
     };
     let dry = DryDisk::over(Arc::clone(disk));
-    let known = Known { hint };
+    let known = Known {
+        hint,
+        ..Known::default()
+    };
     let below: Arc<dyn Disk> = Arc::new(dry.clone());
     let mut report = match Log::open(below, dir, identity, LogConfig::default(), known) {
         Ok(log) => {

@@ -62,6 +62,18 @@ impl EpochRuns {
         }
     }
 
+    /// All runs, oldest first.
+    pub(crate) fn all(&self) -> &[EpochRun] {
+        &self.runs
+    }
+
+    /// Takes all runs, oldest first.
+    pub(crate) fn of_all(runs: &[EpochRun]) -> EpochRuns {
+        EpochRuns {
+            runs: Arc::new(runs.to_vec()),
+        }
+    }
+
     /// The runs that begin at or before an entry.
     pub(crate) fn upto(&self, index: EntryIndex) -> Vec<TermRun> {
         let runs = self.runs.iter().take_while(|run| run.index <= index);

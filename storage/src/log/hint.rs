@@ -17,6 +17,7 @@ use std::path::Path;
 
 use bytes::Buf;
 
+use super::checkpoint::LogCheckpoint;
 use super::config::LogIdentity;
 use crate::fs::{Disk, OpenMode};
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
@@ -50,10 +51,12 @@ impl Hint {
 }
 
 /// What is known of a log when it is opened; nothing, for a new one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Known {
     /// How far it was durable, from the vote journal.
     pub hint: Option<Hint>,
+    /// What it was when it was closed, if that was the last thing done to it.
+    pub checkpoint: Option<LogCheckpoint>,
 }
 
 /// Reads the hint that format 1 left in `dir`; without a valid slot there is none.
@@ -191,7 +194,16 @@ mod tests {
         write_old(&disk, Path::new(DIR), &identity(0), hint(3));
         let open = |hint| {
             let (disk, config) = (Arc::new(disk.clone()), LogConfig::default());
-            Log::open(disk, Path::new(DIR), identity(0), config, Known { hint })
+            Log::open(
+                disk,
+                Path::new(DIR),
+                identity(0),
+                config,
+                Known {
+                    hint,
+                    ..Known::default()
+                },
+            )
         };
         let refused = open(None).unwrap_err().to_string();
         assert!(refused.contains("files are missing"), "{refused}");

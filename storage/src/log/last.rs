@@ -14,6 +14,7 @@
 //! A file without a sound header was made just before a crash; it is removed.
 
 use std::io;
+use std::sync::Arc;
 
 use super::error::OpenError;
 use super::recovery::{Found, Recovery};
@@ -22,6 +23,7 @@ use crate::fs::{DiskFile, OpenMode};
 use crate::index::file::{self as index_file, Kept, PartEnd, Resumed, SegmentName};
 use crate::planted::{Mistake, planted};
 use crate::position::EntryIndex;
+use crate::segment::Tail;
 use crate::segment::behind::{Behind, look_behind};
 use crate::segment::format::{SEGMENT_HEADER_BYTES, Seed, crc_field};
 use crate::segment::scan::{Scan, Unsound, resume, scan, scan_on};
@@ -74,6 +76,45 @@ impl Recovery {
         scan.runs.iter().for_each(|run| self.epochs.push(*run));
         self.before = Some((scan.tail, 0));
         self.log_starts.push(scan.tail);
+        let allocated = if cut { scan.end } else { size };
+        self.active = Some(self.active(found, file, scan, kept, allocated));
+        Ok(())
+    }
+
+    /// The last file as it was closed: its index covers all of its bytes up to this tail. `None` if that is
+    /// not so; then nothing was learnt.
+    pub(super) fn closed_segment(
+        &self,
+        found: &Found,
+        size: u64,
+        tail: Tail,
+    ) -> Result<Option<Active>, OpenError> {
+        let path = &found.path;
+        let io = |operation| OpenError::io(operation, path);
+        let opened = self.disk.open(path, OpenMode::Write);
+        let file = opened.map_err(io("open"))?;
+        let resumed = self.kept_index(found, &*file, size, |_| true);
+        let Some(resumed) = resumed.map_err(io("read"))? else {
+            return Ok(None);
+        };
+        let kept = resumed.kept;
+        let scan = resume(&*file, size, &self.expected(found), resumed).map_err(io("read"))?;
+        let whole = |scan: &Scan| scan.tail == tail && scan.end == size;
+        Ok(scan
+            .filter(whole)
+            .map(|scan| self.active(found, file, scan, kept, size)))
+    }
+
+    /// The active segment that goes on behind a scan.
+    fn active(
+        &self,
+        found: &Found,
+        file: Arc<dyn DiskFile>,
+        scan: Scan,
+        kept: Kept,
+        allocated: u64,
+    ) -> Active {
+        let path = &found.path;
         let start = Start {
             base_offset: found.base_offset,
             base_index: found.base_index,
@@ -81,23 +122,26 @@ impl Recovery {
             header_crc: scan.header_crc,
             created_ms: scan.header.map_or(-1, |header| header.created_ms),
             position: scan.end,
-            allocated: if cut { scan.end } else { size },
+            allocated,
             index: scan.index,
         };
-        self.active = Some(Active {
+        Active {
             writer: Writer::open(path, file, start),
             runs: scan.runs,
             kept,
             rolled: None,
-        });
-        Ok(())
+        }
     }
 
     /// Reads the file from the end of the last part of its index that lies at or below the hint, else from
     /// its beginning; what is read comes from the disk, not from what a crashed process left in memory.
     fn read_last(&self, found: &Found, file: &dyn DiskFile) -> io::Result<(Scan, Kept)> {
         let expected = self.expected(found);
-        if let Some(resumed) = self.kept_index(found, file)? {
+        if let Some(hint) = self.hint
+            && let Some(resumed) = self.kept_index(found, file, file.size()?, |end| {
+                end.tail.index <= hint.index
+            })?
+        {
             let kept = resumed.kept;
             from_disk(file, kept.segment_bytes)?;
             let size = file.size()?;
@@ -109,28 +153,30 @@ impl Recovery {
         Ok((scan(file, file.size()?, &expected)?, Kept::default()))
     }
 
-    /// The index of the last file, as far as it was kept at or below the hint.
-    fn kept_index(&self, found: &Found, file: &dyn DiskFile) -> io::Result<Option<Resumed>> {
-        let Some(hint) = self.hint else {
-            return Ok(None);
-        };
+    /// The index of the last file's first `size` bytes, as far as it was kept and is wanted.
+    fn kept_index(
+        &self,
+        found: &Found,
+        file: &dyn DiskFile,
+        size: u64,
+        wanted: impl Fn(&PartEnd) -> bool,
+    ) -> io::Result<Option<Resumed>> {
         let mut header = Vec::new();
         file.read_at(0, SEGMENT_HEADER_BYTES, &mut header)?;
-        let size = file.size()?;
         let name = SegmentName {
             base_offset: found.base_offset,
             base_index: found.base_index,
             header_crc: crc_field(&header),
         };
-        let flushed = |end: &PartEnd| end.tail.index <= hint.index && end.end <= size;
         let interval_bytes = self.config.index_interval_bytes;
+        let inside = |end: &PartEnd| end.end <= size && wanted(end);
         let (disk, path) = (&*self.disk, self.index_path(found));
         Ok(index_file::resume(
             disk,
             &path,
             &name,
             interval_bytes,
-            flushed,
+            inside,
         ))
     }
 

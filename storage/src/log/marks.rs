@@ -84,6 +84,16 @@ impl Marks {
         }
     }
 
+    /// The log starts and the entries that move it there, oldest first, also those in effect.
+    pub(super) fn log_starts(&self) -> Vec<(EntryIndex, Offset)> {
+        let moved =
+            (self.start_index > EntryIndex(0)).then_some((self.start_index, self.log_start));
+        moved
+            .into_iter()
+            .chain(self.starts.iter().copied())
+            .collect()
+    }
+
     /// Forgets what was said by entries after the new tail.
     pub(super) fn truncate(&mut self, tail: &Tail) {
         self.starts.retain(|(index, _)| *index <= tail.index);

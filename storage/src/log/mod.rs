@@ -18,6 +18,7 @@
 //! `write`, the sync round in `sync`, what commits change in `marks`, the two ends that can go away in
 //! `truncate` (never committed) and `remove` (below the log start).
 
+mod checkpoint;
 mod cleaning;
 mod config;
 mod entries;
@@ -45,6 +46,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 
+pub use checkpoint::LogCheckpoint;
 pub use config::{LogConfig, LogIdentity};
 pub use entries::SegmentInfo;
 pub use entry::{Entry, StoredEntry};
@@ -123,7 +125,7 @@ impl Log {
         config: LogConfig,
         known: Known,
     ) -> Result<Log, OpenError> {
-        recovery::open(disk, dir, identity, config, &known)
+        recovery::open(disk, dir, identity, config, known)
     }
 
     /// Whose log it is.

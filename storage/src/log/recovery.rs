@@ -80,26 +80,22 @@ pub(super) fn open(
     dir: &Path,
     identity: LogIdentity,
     config: LogConfig,
-    known: &Known,
+    known: Known,
 ) -> Result<Log, OpenError> {
+    let Known { hint, checkpoint } = known;
     disk.create_dir_all(dir)
         .map_err(OpenError::io("create", dir))?;
     place::finish_interrupted(&*disk, dir)?;
     let names = disk.list(dir).map_err(OpenError::io("list", dir))?;
     let (found, leftovers) = segment_files(&*disk, dir, &names, &identity)?;
     let old_hint = names.iter().any(|name| name == hint::OLD_FILE_NAME);
-    let outdated = known.hint.filter(|_| old_hint);
+    let outdated = hint.filter(|_| old_hint);
     let outdated = outdated.map(|_| dir.join(hint::OLD_FILE_NAME));
-    let hint = match known.hint {
+    let hint = match hint {
         None if old_hint => hint::read_old(&*disk, dir, &identity)
             .map_err(OpenError::io("read the flushed hint in", dir))?,
         known => known,
     };
-    disk.sync_dir(dir).map_err(OpenError::io("sync", dir))?;
-    if let Some(parent) = dir.parent().filter(|parent| *parent != Path::new("")) {
-        disk.sync_dir(parent)
-            .map_err(OpenError::io("sync", parent))?;
-    }
     let mut recovery = Recovery {
         disk,
         dir: dir.to_path_buf(),
@@ -116,14 +112,12 @@ pub(super) fn open(
         active: None,
         log_starts: Vec::new(),
     };
-    for (at, file) in found.iter().enumerate() {
-        if let Some(compacted) = &file.compacted {
-            recovery.compacted_segment(compacted)?;
-        } else if at + 1 < found.len() {
-            recovery.sealed_segment(file)?;
-        } else {
-            recovery.last_segment(file)?;
-        }
+    let closed = match checkpoint.as_ref().filter(|_| leftovers.is_empty()) {
+        Some(checkpoint) => recovery.take_checkpoint(checkpoint, &found)?,
+        None => false,
+    };
+    if !closed {
+        recovery.recover(&found)?;
     }
     let log = recovery.finish(found.first())?;
     log.remove_leftovers(&leftovers)?;
@@ -170,6 +164,26 @@ fn segment_files(
 }
 
 impl Recovery {
+    /// Reads the log as a crash may have left it.
+    fn recover(&mut self, found: &[Found]) -> Result<(), OpenError> {
+        let (disk, dir) = (&self.disk, &self.dir);
+        disk.sync_dir(dir).map_err(OpenError::io("sync", dir))?;
+        if let Some(parent) = dir.parent().filter(|parent| *parent != Path::new("")) {
+            disk.sync_dir(parent)
+                .map_err(OpenError::io("sync", parent))?;
+        }
+        for (at, file) in found.iter().enumerate() {
+            if let Some(compacted) = &file.compacted {
+                self.compacted_segment(compacted)?;
+            } else if at + 1 < found.len() {
+                self.sealed_segment(file)?;
+            } else {
+                self.last_segment(file)?;
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn expected(&self, file: &Found) -> Expected<'_> {
         Expected {
             identity: &self.identity,

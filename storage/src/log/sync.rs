@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use super::Log;
+use super::checkpoint::LogCheckpoint;
 use super::error::WriteError;
 use super::hint::Hint;
 use super::write::Active;
@@ -229,26 +230,33 @@ impl Log {
     ///
     /// A [`SyncPoint`] that is outstanding must have come back first; otherwise its failure could be
     /// lost, so the log is left for recovery and an error returned.
-    pub fn close(mut self) -> Result<(), WriteError> {
+    pub fn close(mut self) -> Result<LogCheckpoint, WriteError> {
         if self.sync_outstanding {
             let error = io::Error::other("a sync is outstanding");
             return Err(WriteError::new("close", &self.dir)(error));
         }
         self.write()?;
+        if planted(Mistake::CheckpointBeforeData) {
+            return Ok(self.checkpoint());
+        }
         while let Some(point) = self.sync_point() {
             self.synced(point.run())?;
         }
-        if let Some(active) = &self.active {
-            let Writer {
-                path,
-                file,
-                position,
-                ..
-            } = &active.writer;
-            file.set_size(*position)
-                .map_err(WriteError::new("trim", path))?;
-            file.sync_data().map_err(WriteError::new("sync", path))?;
+        let tail = self.written;
+        if let Some(active) = &mut self.active {
+            let writer = &mut active.writer;
+            let trimmed = writer.trim();
+            if trimmed.map_err(WriteError::new("trim", &writer.path))? {
+                let synced = writer.file.sync_data();
+                synced.map_err(WriteError::new("sync", &writer.path))?;
+            }
         }
-        Ok(())
+        if let Some(active) = &self.active
+            && active.kept.segment_bytes < active.writer.position
+        {
+            keep_index(&*self.disk, &active.index(self.index_path(active), tail));
+        }
+        self.publish();
+        Ok(self.checkpoint())
     }
 }

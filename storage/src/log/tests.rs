@@ -2,6 +2,7 @@
 //! against a `Vec`), `crashes` (torn tails, damage, failing calls), `times` (look-ups by time),
 //! `reads` (mapped segments).
 
+mod checkpoint;
 mod crashes;
 mod entries;
 mod idle;
@@ -46,7 +47,10 @@ pub(super) fn open_known(disk: &MemoryDisk, hint: Option<Hint>) -> Result<Log, O
         Path::new(DIR),
         identity(),
         LogConfig::default(),
-        Known { hint },
+        Known {
+            hint,
+            ..Known::default()
+        },
     )
 }
 

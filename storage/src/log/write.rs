@@ -122,7 +122,7 @@ impl Log {
             return Ok(());
         };
         let trimmed = active.writer.trim();
-        trimmed.map_err(|error| {
+        trimmed.map(|_| ()).map_err(|error| {
             let error = WriteError::new("trim", &active.writer.path)(error);
             self.closed.insert(error).clone()
         })

@@ -11,7 +11,7 @@ use super::Tail;
 use super::format::{
     self, Control, ControlError, ControlFrame, Head, Seed, SegmentHeader, read_control, read_head,
 };
-use super::window::{SCAN_BYTES, Window};
+use super::window::{LOOK_UP_BYTES, SCAN_BYTES, Window};
 use crate::fs::DiskFile;
 use crate::index::file::Resumed;
 use crate::index::{ControlPlace, IndexBuilder, OpenTransactions};
@@ -126,7 +126,7 @@ pub(crate) fn resume(
     expected: &Expected<'_>,
     resumed: Resumed,
 ) -> io::Result<Option<Scan>> {
-    let mut window = Window::new(file, size, SCAN_BYTES);
+    let mut window = Window::new(file, size, LOOK_UP_BYTES);
     let seed = Seed::new(expected.identity, expected.base_index);
     let Ok((Sound::Control(control), _)) = frame_at(&mut window, 0, seed)? else {
         return Ok(None);

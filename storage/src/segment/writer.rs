@@ -92,13 +92,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Gives the reserved room back. Not synced: after a crash the room may be there again, and is empty.
-    pub(crate) fn trim(&mut self) -> io::Result<()> {
-        if self.allocated > self.position {
+    /// Gives the reserved room back; `false` if there was none. Not synced: after a crash the room may be
+    /// there again, and is empty.
+    pub(crate) fn trim(&mut self) -> io::Result<bool> {
+        let has_room = self.allocated > self.position;
+        if has_room {
             self.file.set_size(self.position)?;
             self.allocated = self.position;
         }
-        Ok(())
+        Ok(has_room)
     }
 
     /// Reserves room for bytes up to `end`. Where that is not possible the write itself will tell

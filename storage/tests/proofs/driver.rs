@@ -61,7 +61,13 @@ fn open_with(disk: &MemoryDisk, votes: &Loaded) -> Result<Log, String> {
         return Err(format!("journal is damaged: {:?}", votes.damaged));
     }
     let hint = votes.states.get(&group()).and_then(|state| state.hint);
-    let (disk, known) = (Arc::new(disk.clone()), Known { hint });
+    let (disk, known) = (
+        Arc::new(disk.clone()),
+        Known {
+            hint,
+            ..Known::default()
+        },
+    );
     let opened = Log::open(disk, Path::new(DIR), identity(), config(), known);
     opened.map_err(|error| format!("recovery refuses: {}", chain(&error)))
 }
@@ -402,7 +408,7 @@ impl Driver {
         if let Some(log) = self.log.take() {
             let all = self.history.now().entries.len();
             match log.close() {
-                Ok(()) => self.history.promised(self.disk.recorded(), all),
+                Ok(_) => self.history.promised(self.disk.recorded(), all),
                 Err(error) => self.failures.push(chain(&error)),
             }
         }

@@ -80,7 +80,10 @@ fn config() -> LogConfig {
 }
 
 fn start(disk: &MemoryDisk, term: i32, hint: Option<Hint>) -> Log {
-    let known = Known { hint };
+    let known = Known {
+        hint,
+        ..Known::default()
+    };
     let mut log = Log::open(
         Arc::new(disk.clone()),
         Path::new(DIR),
