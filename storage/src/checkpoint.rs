@@ -41,7 +41,12 @@ impl DataDir {
     pub fn take_checkpoint(&self) -> Result<Checkpoints, DataDirError> {
         let (disk, path) = (self.disk(), self.root().join(FILE_NAME));
         let logs = match read_atomic(&*disk, &path) {
-            Ok(None) => return Ok(Checkpoints::default()),
+            // a start that crashed may have removed it without having made that durable
+            Ok(None) => {
+                disk.sync_dir(self.root())
+                    .map_err(|source| io_error("sync", self.root(), source))?;
+                return Ok(Checkpoints::default());
+            }
             Ok(Some(content)) => decode(&content),
             Err(AtomicFileError::Damaged { .. }) => None,
             Err(error) => return Err(error.into()),

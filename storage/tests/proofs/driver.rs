@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use headrace_storage::data_dir::DataDir;
 use headrace_storage::fs::{Disk, MemoryDisk, Trace};
 use headrace_storage::record::batches;
 use headrace_storage::votes::{GroupId, Loaded, VoteJournal};
 use headrace_storage::{
-    Batch, BatchBuilder, Compression, Entry, EntryIndex, Hint, Known, LeaderEpoch, Log, LogConfig,
-    LogIdentity, LogView, Offset, SyncPoint, WriteError,
+    Batch, BatchBuilder, Checkpoints, Compression, Entry, EntryIndex, Hint, Known, LeaderEpoch,
+    Log, LogCheckpoint, LogConfig, LogIdentity, LogView, Offset, SyncPoint, WriteError,
 };
 use uuid::Uuid;
 
@@ -61,15 +62,35 @@ fn open_with(disk: &MemoryDisk, votes: &Loaded) -> Result<Log, String> {
         return Err(format!("journal is damaged: {:?}", votes.damaged));
     }
     let hint = votes.states.get(&group()).and_then(|state| state.hint);
-    let (disk, known) = (
-        Arc::new(disk.clone()),
-        Known {
-            hint,
-            ..Known::default()
-        },
-    );
+    let checkpoint = take_checkpoint(disk)?;
+    let known = Known { hint, checkpoint };
+    let disk = Arc::new(disk.clone());
     let opened = Log::open(disk, Path::new(DIR), identity(), config(), known);
     opened.map_err(|error| format!("recovery refuses: {}", chain(&error)))
+}
+
+/// The data directory, if the script has made one.
+fn data_dir(disk: &MemoryDisk) -> Result<Option<DataDir>, String> {
+    let root = Path::new(ROOT);
+    if disk.bytes_of(&root.join("meta")).is_none() {
+        return Ok(None);
+    }
+    let opened = DataDir::open_on(Arc::new(disk.clone()), root);
+    opened.map(Some).map_err(|error| chain(&error))
+}
+
+/// What the log was at a clean stop. It must be gone when the start that takes it goes on.
+fn take_checkpoint(disk: &MemoryDisk) -> Result<Option<LogCheckpoint>, String> {
+    let Some(data) = data_dir(disk)? else {
+        return Ok(None);
+    };
+    let taken = data.take_checkpoint();
+    let mut taken = taken.map_err(|error| format!("start refuses: {}", chain(&error)))?;
+    let path = Path::new(ROOT).join("checkpoint");
+    if disk.durable_bytes_of(&path).is_some() {
+        return Err("the checkpoint is still there after the start that took it".to_owned());
+    }
+    Ok(taken.remove(&group()))
 }
 
 /// Lowers the hint of the log in a journal that is begun anew, as its shard would.
@@ -403,19 +424,43 @@ impl Driver {
         self.note(result.err());
     }
 
+    /// Makes a data directory around the log, so that clean stops leave a checkpoint.
+    pub(crate) fn make_data_dir(&mut self) {
+        let made = DataDir::open_on(Arc::new(self.disk.clone()), Path::new(ROOT));
+        if let Err(error) = made {
+            self.failures.push(chain(&error));
+        }
+    }
+
     /// Closes log and journal and opens them again on the same disk, in a new term.
     pub(crate) fn reopen(&mut self) {
+        let mut checkpoints = Checkpoints::default();
         if let Some(log) = self.log.take() {
             let all = self.history.now().entries.len();
             match log.close() {
-                Ok(_) => self.history.promised(self.disk.recorded(), all),
+                Ok(checkpoint) => {
+                    self.history.promised(self.disk.recorded(), all);
+                    checkpoints.insert(group(), checkpoint);
+                }
                 Err(error) => self.failures.push(chain(&error)),
             }
         }
-        if let Some(Err(error)) = self.votes.as_mut().map(VoteJournal::settle) {
-            self.failures.push(chain(&error));
+        match self.votes.as_mut().map(VoteJournal::settle) {
+            Some(Err(error)) => self.failures.push(chain(&error)),
+            Some(Ok(())) if !checkpoints.is_empty() => self.write_checkpoint(&checkpoints),
+            Some(Ok(())) | None => {}
         }
         self.open();
+    }
+
+    fn write_checkpoint(&mut self, checkpoints: &Checkpoints) {
+        let written = data_dir(&self.disk).and_then(|data| {
+            let written = data.map(|data| data.write_checkpoint(checkpoints));
+            written.transpose().map_err(|error| chain(&error))
+        });
+        if let Err(error) = written {
+            self.failures.push(error);
+        }
     }
 
     /// Opens the log again without closing it, as after a process crash.

@@ -14,6 +14,7 @@ pub(crate) const TRUNCATE: Workload = ("truncate", truncate);
 pub(crate) const TRUNCATE_SEALED: Workload = ("truncate sealed", truncate_sealed);
 pub(crate) const REMOVE: Workload = ("remove", remove);
 pub(crate) const RESTART: Workload = ("restart", restart);
+pub(crate) const CLEAN_STOP: Workload = ("clean stop", clean_stop);
 pub(crate) const FRAMES_IN_VALUES: Workload = ("frames in values", frames_in_values);
 pub(crate) const BOUND: Workload = ("bound", bound);
 
@@ -26,6 +27,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     TRUNCATE_SEALED,
     REMOVE,
     RESTART,
+    CLEAN_STOP,
     FRAMES_IN_VALUES,
 ];
 
@@ -192,6 +194,28 @@ fn restart(driver: &mut Driver) {
     driver.reopen();
     driver.batch(&[5], 60);
     driver.batch(&[5], 60);
+    driver.write();
+}
+
+/// Clean stops leave a checkpoint, which the next start takes; what follows is not in it.
+fn clean_stop(driver: &mut Driver) {
+    driver.make_data_dir();
+    driver.batch(&[1], 60);
+    driver.roll(1);
+    driver.batch(&[2], 60);
+    driver.reopen();
+    driver.batch(&[3], 60);
+    driver.settle();
+    driver.reopen();
+    driver.batch(&[4], 60);
+    driver.write();
+    driver.kill();
+    driver.batch(&[5], 60);
+    driver.settle();
+    driver.reopen();
+    driver.truncate(8);
+    driver.lead();
+    driver.batch(&[6], 60);
     driver.write();
 }
 
