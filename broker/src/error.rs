@@ -138,7 +138,7 @@ pub(crate) fn read_code(error: &ReadError) -> ErrorCode {
         ReadError::Truncated { .. } | ReadError::NoSuchEntry { .. } => {
             ErrorCode::NOT_LEADER_OR_FOLLOWER
         }
-        ReadError::Io { .. } => ErrorCode::KAFKA_STORAGE_ERROR,
+        ReadError::Damaged { .. } | ReadError::Io { .. } => ErrorCode::KAFKA_STORAGE_ERROR,
         ReadError::Corrupt { .. } => ErrorCode::CORRUPT_MESSAGE,
     }
 }

@@ -1,7 +1,9 @@
-//! What a broker counts. Names stand here only; units are base units and end the name.
+//! What a broker counts. Names stand here and in `upkeep` only; units are base units and end the name.
 //!
 //! Labels: `api` is the name of a Kafka API. Gauges of partitions are read when they are asked for, so that
 //! the write path does not keep them.
+
+mod upkeep;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -18,6 +20,7 @@ use prometheus_client::registry::{Registry as Metric, Unit};
 
 use crate::api::SERVED;
 use crate::partition::Registry;
+use upkeep::Upkeep;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Api {
@@ -109,8 +112,8 @@ impl Metrics {
         into.register_with_unit("produce", help, Unit::Seconds, self.produce.clone());
         let help = "Time from reading a fetch request to having its answer, waiting included";
         into.register_with_unit("fetch", help, Unit::Seconds, self.fetch.clone());
-        let partitions = Partitions(Arc::downgrade(partitions));
-        into.register_collector(Box::new(partitions));
+        into.register_collector(Box::new(Partitions(Arc::downgrade(partitions))));
+        into.register_collector(Box::new(Upkeep::of(partitions)));
     }
 }
 

@@ -28,6 +28,7 @@ pub mod planted;
 mod position;
 pub mod record;
 pub mod retention;
+pub mod scrub;
 mod segment;
 pub mod votes;
 

@@ -5,16 +5,17 @@
 //!  "disk": {"free_bytes": 9, "total_bytes": 99, "reserve_bytes": 5, "appends": "all"},
 //!  "topics": [{"name": "t", "id": "…", "internal": false, "partitions": [
 //!    {"partition": 0, "leader_epoch": 3, "log_start": 0, "high_watermark": 9, "log_end": 9, "size_bytes": 812,
-//!     "closed": null}]}]}
+//!     "closed": null, "damaged": []}]}]}
 //! ```
 //! `appends` is `all`, `internal` (clients are refused: the disk is nearly full) or `none`; `closed` is why the log
-//! takes no more writes.
+//! takes no more writes, `damaged` what the scrub found since the start.
 
 use std::sync::Arc;
 
 use axum::extract::State;
 use axum::routing::get;
 use axum::{Json, Router};
+use headrace_storage::scrub::Finding;
 use serde::Serialize;
 
 use crate::node::Node;
@@ -55,6 +56,7 @@ struct PartitionState {
     log_end: i64,
     size_bytes: u64,
     closed: Option<String>,
+    damaged: Vec<String>,
 }
 
 /// The routes.
@@ -89,6 +91,22 @@ fn disk_state(guard: &SpaceGuard) -> DiskState {
     }
 }
 
+/// A damaged place, in words.
+fn damage(found: &Finding) -> String {
+    let Finding {
+        path,
+        position,
+        offsets,
+        reason,
+    } = found;
+    let (from, upto) = (offsets.start, offsets.end);
+    let place = format!("{} at byte {position}: {reason}", path.display());
+    if from == upto {
+        return place;
+    }
+    format!("{place}; offsets {from} up to {upto} are not served")
+}
+
 /// What a person should look at, one sentence each; empty in a sound broker.
 pub(crate) fn troubles(node: &Node) -> Vec<String> {
     let guard = node.registry.space();
@@ -102,8 +120,14 @@ pub(crate) fn troubles(node: &Node) -> Vec<String> {
     }
     for topic in node.registry.topics().iter() {
         for handle in &topic.partitions {
+            let (name, partition) = (&topic.name, handle.partition());
+            for found in handle.view().findings() {
+                troubles.push(format!(
+                    "partition {partition} of topic {name} is damaged on disk: {}",
+                    damage(&found)
+                ));
+            }
             if let Some(reason) = handle.closed() {
-                let (name, partition) = (&topic.name, handle.partition());
                 troubles.push(format!(
                     "partition {partition} of topic {name} takes no writes until the next start: {reason}"
                 ));
@@ -132,5 +156,6 @@ fn partition_state(handle: &Handle) -> PartitionState {
         log_end: view.log_end().0,
         size_bytes: view.size_bytes(),
         closed: handle.closed().map(str::to_owned),
+        damaged: view.findings().iter().map(damage).collect(),
     }
 }

@@ -241,6 +241,11 @@ impl Registry {
         &self.space
     }
 
+    /// Checks all sealed segments now, without regard to rate and interval.
+    pub async fn scrub_now(&self) {
+        self.upkeep.scrub().await;
+    }
+
     /// What the upkeep did so far.
     pub fn upkeep_stats(&self) -> &Stats {
         self.upkeep.stats()

@@ -41,7 +41,7 @@ async fn v1_broker_tells_topics_and_positions() {
     );
     assert!(body.contains(&topic), "{body}");
     assert!(body.contains(r#""appends":"all"}"#), "{body}");
-    assert!(body.contains(r#""closed":null"#), "{body}");
+    assert!(body.contains(r#""closed":null,"damaged":[]"#), "{body}");
     assert_eq!(server.broker.troubles()(), Vec::<String>::new());
 }
 
@@ -91,6 +91,10 @@ async fn metrics_count_requests_and_sum_positions() {
         "headrace_broker_partitions 1",
         "headrace_broker_log_end_offset_sum 2",
         "headrace_broker_high_watermark_sum 2",
+        "headrace_broker_appends_refused 0",
+        "headrace_broker_segments_removed_total 0",
+        "headrace_broker_compaction_reclaimed_bytes_total 0",
+        "headrace_broker_scrub_errors_total 0",
     ] {
         assert!(
             text.lines().any(|found| found == line),

@@ -4,6 +4,7 @@ use headrace_protocol::ErrorCode;
 use headrace_storage::fs::Disk as _;
 use headrace_storage::record::{BatchBuilder, Compression};
 
+use crate::admin::get;
 use crate::requests::{create_topic, fetch, produced, read_all, records};
 use crate::support::{Client, Server};
 
@@ -185,4 +186,36 @@ async fn nothing_goes_that_the_settings_keep() {
     }
     assert_eq!(log_start(&server), 0);
     assert_eq!(read_all(&mut client, "t").await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_flipped_byte_is_found_shown_and_not_served() {
+    let (server, mut client) = start(&[]).await;
+    for _ in 0..4 {
+        append(&server, &mut client, "k").await;
+    }
+    server.broker.registry().scrub_now().await;
+    assert_eq!(server.broker.troubles()(), Vec::<String>::new());
+    let topic = server.broker.registry().topic("t").unwrap();
+    let view = topic.partition(0).unwrap().view();
+    let path = view.segments()[0].path.clone();
+    server.disk().damage(&path, |bytes| bytes[1000] ^= 1);
+    server.broker.registry().scrub_now().await;
+    let troubles = server.broker.troubles()();
+    assert_eq!(troubles.len(), 1, "{troubles:?}");
+    assert!(
+        troubles[0].ends_with("batch checksum does not match; offsets 0 up to 1 are not served"),
+        "{troubles:?}"
+    );
+    let body = get(&server, "/v1/broker").await;
+    assert!(body.contains(r#""damaged":["/data/topics/"#), "{body}");
+    let refused = fetch(&mut client, "t", 0).await;
+    assert_eq!(refused.error_code, ErrorCode::KAFKA_STORAGE_ERROR);
+    let next = fetch(&mut client, "t", 1).await;
+    assert_eq!(next.error_code, ErrorCode::NONE);
+    assert_eq!(records(&next)[0].0, 1);
+    assert_eq!(
+        server.broker.registry().upkeep_stats().scrub_errors.get(),
+        1
+    );
 }

@@ -23,6 +23,7 @@ use crate::index::{OpenTransactions, SparseIndex, TransactionSummary};
 use crate::log::WriteError;
 use crate::planted::{Mistake, planted};
 use crate::position::EntryIndex;
+use crate::scrub::Damage;
 use crate::segment::cut::Cut;
 use crate::segment::reader::{SealedFile, Segment};
 use crate::segment::{Span, compacted_index_name, compacted_name};
@@ -138,6 +139,7 @@ pub(crate) fn sealed_file(
         cut: Cut::none(),
         open_before: OpenTransactions::default(),
         compacted: Some(Arc::clone(header)),
+        damage: Damage::default(),
     }
 }
 

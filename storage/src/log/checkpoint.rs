@@ -34,6 +34,7 @@ use crate::index::file::{
 };
 use crate::index::{OpenTransactions, TransactionSummary};
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
+use crate::scrub::Damage;
 use crate::segment::cut::Cut;
 use crate::segment::reader::{SealedFile, Segment};
 use crate::segment::{Span, Tail};
@@ -326,6 +327,7 @@ impl Recovery {
             cut: Cut::none(),
             open_before: sealed.open_before.clone(),
             compacted: None,
+            damage: Damage::default(),
         };
         let FileCheckpoint {
             span, size_bytes, ..

@@ -153,6 +153,16 @@ pub enum ReadError {
         /// What does not fit.
         reason: String,
     },
+    /// The scrub found the bytes damaged; they are not given out.
+    #[error("{file} is damaged at byte {position}: {reason}")]
+    Damaged {
+        /// The file.
+        file: PathBuf,
+        /// Where in it.
+        position: u64,
+        /// What does not fit.
+        reason: String,
+    },
 }
 
 impl From<ReadError> for OpenError {

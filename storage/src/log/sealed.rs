@@ -13,6 +13,7 @@ use super::recovery::{Found, Recovery};
 use crate::fs::{DiskFile, OpenMode};
 use crate::index::file::{self as index_file, Kept, Pending, SegmentName, Summary};
 use crate::planted::{Mistake, planted};
+use crate::scrub::Damage;
 use crate::segment::cut::Cut;
 use crate::segment::format::{
     Control, SEGMENT_HEADER_BYTES, Seed, as_u64, crc_field, read_control, read_head,
@@ -160,6 +161,7 @@ impl Recovery {
             cut: Cut::none(),
             open_before: std::mem::replace(&mut self.open, summary.open.clone()),
             compacted: None,
+            damage: Damage::default(),
         };
         let Summary {
             segment_bytes,

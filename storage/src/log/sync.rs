@@ -18,6 +18,7 @@ use crate::fs::{Disk, DiskFile};
 use crate::index::file::{Kept, Pending};
 use crate::planted::{Mistake, planted};
 use crate::position::Offset;
+use crate::scrub::Damage;
 use crate::segment::reader::{SealedFile, Segment};
 use crate::segment::writer::Writer;
 use crate::segment::{Span, Tail, index_name};
@@ -205,6 +206,7 @@ impl Log {
             cut,
             open_before,
             compacted: None,
+            damage: Damage::default(),
         };
         let (max_timestamp, transactions) = (index.max_timestamp(), index.transactions());
         let span = Span {

@@ -1,6 +1,6 @@
 //! The log's tests: what they share, and the plain behaviour. Siblings: `model` (random operations
 //! against a `Vec`), `crashes` (torn tails, damage, failing calls), `times` (look-ups by time),
-//! `reads` (mapped segments).
+//! `reads` (mapped segments), `scrub` (flipped bytes).
 
 mod checkpoint;
 mod crashes;
@@ -9,6 +9,7 @@ mod idle;
 mod model;
 mod reads;
 mod recovery;
+mod scrub;
 mod times;
 mod transactions;
 mod truncate;

@@ -15,6 +15,7 @@ use super::error::ReadError;
 use crate::index::{AbortedTransaction, NO_TIMESTAMP};
 use crate::position::{LeaderEpoch, Offset};
 use crate::record::{Batch, BatchHeader};
+use crate::scrub::Finding;
 use crate::segment::Tail;
 use crate::segment::chunk::Chunk;
 use crate::segment::gather::{End, Gather};
@@ -101,6 +102,17 @@ impl LogView {
         (max != NO_TIMESTAMP).then_some(max)
     }
 
+    /// The sealed segments, oldest first.
+    pub(crate) fn sealed(&self) -> &[Segment] {
+        &self.sealed
+    }
+
+    /// What the scrub found in the sealed segments.
+    pub fn findings(&self) -> Vec<Finding> {
+        let sealed = self.sealed.iter().filter_map(Segment::sealed_file);
+        sealed.flat_map(|file| file.damage.findings()).collect()
+    }
+
     /// The segments from the one in which `offset` lies.
     fn segments_from(&self, offset: Offset) -> impl Iterator<Item = &Segment> {
         let after = self
@@ -168,6 +180,12 @@ impl LogView {
         for segment in self.segments_from(gather.from) {
             if segment.base_offset >= gather.upto {
                 break;
+            }
+            let damage = segment
+                .sealed_file()
+                .and_then(|sealed| sealed.damage.from(gather.from));
+            if let Some(damage) = damage {
+                return sound_part(segment, gather, damage);
             }
             if let ControlFlow::Break(end) = segment.gather(gather)? {
                 return Ok(end);
@@ -285,4 +303,22 @@ impl LogView {
         }
         Ok(())
     }
+}
+
+/// What lies before the damaged bytes of a segment; an error if the range begins with them.
+fn sound_part(segment: &Segment, gather: &mut Gather, damage: Finding) -> Result<End, ReadError> {
+    let begin = gather.from.max(segment.base_offset);
+    if damage.offsets.start > begin {
+        gather.upto = gather.upto.min(damage.offsets.start);
+        let end = segment.gather(gather)?;
+        return Ok(end.break_value().unwrap_or(End::Complete));
+    }
+    if gather.chunks.is_empty() {
+        return Err(ReadError::Damaged {
+            file: damage.path,
+            position: damage.position,
+            reason: damage.reason,
+        });
+    }
+    Ok(End::Complete)
 }

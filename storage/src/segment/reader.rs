@@ -26,6 +26,7 @@ use crate::index::{
 use crate::log::ReadError;
 use crate::position::{EntryIndex, Offset};
 use crate::record::BatchHeader;
+use crate::scrub::Damage;
 
 /// A segment up to some size; cheap to clone.
 #[derive(Clone, Debug)]
@@ -69,6 +70,8 @@ pub(crate) struct SealedFile {
     pub(crate) open_before: OpenTransactions,
     /// What its header says, if compaction wrote it.
     pub(crate) compacted: Option<Arc<CompactedHeader>>,
+    /// What the scrub found in it.
+    pub(crate) damage: Damage,
 }
 
 /// Where a batch lies in a segment.
@@ -141,11 +144,20 @@ impl Segment {
             cut: sealed.cut.clone(),
             open_before: sealed.open_before.clone(),
             compacted: sealed.compacted.clone(),
+            damage: sealed.damage.clone(),
         };
         Some(Segment {
             source: Source::Sealed(Arc::new(at_rest)),
             ..*self
         })
+    }
+
+    /// Its file, if it is sealed.
+    pub(crate) fn sealed_file(&self) -> Option<&SealedFile> {
+        match &self.source {
+            Source::Active { .. } => None,
+            Source::Sealed(sealed) => Some(sealed),
+        }
     }
 
     /// Says from which position on its bytes were taken back.

@@ -163,7 +163,10 @@ fn partition(
         };
         let newer = handle.view();
         if !is_gone(&failed) || Arc::ptr_eq(&view, &newer) {
-            tracing::error!(%failed, "log cannot be read");
+            // the scrub has told of damage; clients ask again and again
+            if !matches!(failed, ReadError::Damaged { .. }) {
+                tracing::error!(%failed, "log cannot be read");
+            }
             return Err(read_code(&failed));
         }
         view = newer;
@@ -176,7 +179,8 @@ fn is_gone(failed: &ReadError) -> bool {
         ReadError::Truncated { .. } => true,
         ReadError::OutOfRange { .. }
         | ReadError::NoSuchEntry { .. }
-        | ReadError::Corrupt { .. } => false,
+        | ReadError::Corrupt { .. }
+        | ReadError::Damaged { .. } => false,
     }
 }
 

@@ -13,6 +13,7 @@
 mod beat;
 mod cleaner;
 mod rules;
+mod scrub;
 mod stats;
 
 use std::io;
@@ -31,12 +32,16 @@ use super::{Handle, Topics};
 use crate::clock::Clock;
 use beat::{Beat, Cause};
 use cleaner::Cleaner;
+use scrub::Scrub;
 
 pub(super) use rules::{Rules, millis};
 pub use stats::{Count, Stats};
 
 /// How often the free space is looked at: a second's writes are far less than the reserve.
 const SPACE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often the scrub reads the bytes that its rate gives it.
+const SCRUB_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How logs are kept in order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +75,8 @@ pub(super) struct Ground {
 pub(super) struct Upkeep {
     logs: Beat,
     cleaner: Beat,
+    /// Unless it is turned off.
+    scrub: Option<Beat>,
     stats: Arc<Stats>,
     stopping: Arc<AtomicBool>,
 }
@@ -87,6 +94,18 @@ impl Upkeep {
             Arc::clone(&stopping),
         );
         let cleaner = Beat::start("cleaner", settings.interval, move |_| cleaner.turn())?;
+        let rate = settings.scrub_bytes_per_second;
+        let mut scrub = Scrub::new(
+            Arc::clone(&ground.topics),
+            Arc::clone(&ground.clock),
+            Arc::clone(&stats),
+            rate,
+        );
+        let scrub = (rate > 0).then(|| {
+            let turn = move |cause| scrub.turn(cause);
+            Beat::start("scrub", SCRUB_INTERVAL, turn)
+        });
+        let scrub = scrub.transpose()?;
         let mut worker = Worker {
             interval_ms: millis(settings.interval),
             ground,
@@ -98,6 +117,7 @@ impl Upkeep {
         Ok(Upkeep {
             logs,
             cleaner,
+            scrub,
             stats,
             stopping,
         })
@@ -114,11 +134,21 @@ impl Upkeep {
         self.cleaner.turn().await;
     }
 
+    /// Checks all sealed segments now; ready when it is done.
+    pub(super) async fn scrub(&self) {
+        if let Some(scrub) = &self.scrub {
+            scrub.turn().await;
+        }
+    }
+
     /// Ends the threads; before the shards, which they send to.
     pub(super) async fn stop(&self) {
         self.stopping.store(true, Ordering::Relaxed);
         self.logs.stop().await;
         self.cleaner.stop().await;
+        if let Some(scrub) = &self.scrub {
+            scrub.stop().await;
+        }
     }
 }
 
