@@ -261,6 +261,8 @@ impl<T> Core<T> {
         }
         let mut outputs = Vec::new();
         self.group.drain(&mut outputs);
+        // readers are shown the last commit of a turn only
+        let (mut committed, mut then) = (None, Vec::new());
         for output in outputs {
             match output {
                 Output::Role(role) => self.take_role(role, effects),
@@ -283,8 +285,15 @@ impl<T> Core<T> {
                 }
                 Output::Append(index, entry) => self.place(index, entry, effects),
                 Output::Send(message) => effects.push(Effect::Send(Box::new(message))),
-                Output::Committed(upto) => self.commit(upto, effects),
+                Output::Committed(upto) => {
+                    committed = Some(upto);
+                    self.commit(upto, &mut then);
+                }
             }
+        }
+        if let Some(upto) = committed {
+            effects.push(Effect::Committed(upto, self.high_watermark));
+            effects.append(&mut then);
         }
         if let Some(reason) = self.group.quarantined() {
             effects.push(Effect::Quarantined(Arc::clone(reason)));
@@ -322,21 +331,20 @@ impl<T> Core<T> {
         effects.push(Effect::Append(index, entry));
     }
 
-    /// Everything up to the entry is committed: what waited for that has its effect.
-    fn commit(&mut self, upto: EntryIndex, effects: &mut Vec<Effect<T>>) {
-        let mut then = Vec::new();
+    /// Everything up to the entry is committed: what waited for that has its effect, once readers know.
+    fn commit(&mut self, upto: EntryIndex, then: &mut Vec<Effect<T>>) {
         while let Some((end, what)) = self.tail.pop(upto) {
             self.high_watermark = self.high_watermark.max(end);
             match what {
                 What::Other => {}
                 What::NoOp => {
                     then.push(Effect::Serves);
-                    self.restate_voters(effects);
+                    self.restate_voters(then);
                 }
                 What::Roll(bytes) => {
                     self.snapshot_kept = Some(end);
                     then.push(Effect::Snapshot(bytes));
-                    self.restate_voters(effects);
+                    self.restate_voters(then);
                 }
                 What::LogStart(offset) => {
                     self.log_start = self.log_start.max(offset);
@@ -344,8 +352,6 @@ impl<T> Core<T> {
                 }
             }
         }
-        effects.push(Effect::Committed(upto, self.high_watermark));
-        effects.append(&mut then);
     }
 
     /// Has the journal say again who votes, so that a start need not look for it through all segments.

@@ -263,7 +263,8 @@ impl Shard {
     }
 
     fn append(&mut self, slot: Slot, batch: Batch, acks: Acks, token: Reply) {
-        let refused = match self.partitions.get(&slot) {
+        // once per batch: one look-up
+        let refused = match self.partitions.get_mut(&slot) {
             _ if self.stop.is_some() => AppendFailure::Stopping,
             None => AppendFailure::Deleted,
             Some(owned) => {
@@ -274,7 +275,9 @@ impl Shard {
                     log_append_time: owned.log_append_time,
                     now_ms: self.clock.wall_ms(),
                 };
-                return self.step(slot, Event::Append(append));
+                owned.core.step(Event::Append(append), &mut self.effects);
+                self.touched.insert(slot);
+                return self.perform(slot);
             }
         };
         answer(token, Err(refused));

@@ -1,12 +1,15 @@
 //! Turns of the cores, and doing what they say.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tracing::{error, warn};
 
 use super::{Owned, Reply, Shard, Slot, answer};
+use crate::clock::Clock;
 use crate::partition::core::{Effect, Event};
 use crate::partition::opener::{PRODUCERS_FILE, read_producers};
+use crate::partition::votes::Votes;
 
 impl Shard {
     /// Has the touched partitions decide, then writes votes and logs, until nothing is left to do but to wait.
@@ -51,9 +54,18 @@ impl Shard {
         }
         let mut effects = std::mem::take(&mut self.effects);
         let mut refused = false;
-        for effect in effects.drain(..) {
-            refused |= !self.do_one(slot, effect);
+        if let Some(owned) = self.partitions.get_mut(&slot) {
+            let mut hands = Hands {
+                slot,
+                votes: &mut self.votes,
+                unwritten: &mut self.unwritten,
+                clock: &*self.clock,
+            };
+            for effect in effects.drain(..) {
+                refused |= !hands.perform(owned, effect);
+            }
         }
+        effects.clear();
         self.effects = effects;
         if refused {
             self.refused(slot);
@@ -78,19 +90,26 @@ impl Shard {
         self.effects.extend(owned.held.drain(..));
         self.perform(slot);
     }
+}
 
+/// What effects of a partition reach beyond it.
+struct Hands<'a> {
+    slot: Slot,
+    votes: &'a mut Votes,
+    unwritten: &'a mut BTreeSet<Slot>,
+    clock: &'a dyn Clock,
+}
+
+impl Hands<'_> {
     /// Does one effect; false if the log refused it.
-    fn do_one(&mut self, slot: Slot, effect: Effect<Reply>) -> bool {
-        let Some(owned) = self.partitions.get_mut(&slot) else {
-            return true;
-        };
+    fn perform(&mut self, owned: &mut Owned, effect: Effect<Reply>) -> bool {
         let waits = matches!(effect, Effect::Truncate(_)) && owned.log.is_syncing();
         if waits || !owned.held.is_empty() {
             owned.held.push_back(effect);
             return true;
         }
-        let votes = &mut self.votes;
-        let key = (slot, owned.id);
+        let votes = &mut *self.votes;
+        let key = (self.slot, owned.id);
         match effect {
             Effect::Vote { term, vote, number } => votes.vote(key, (term, vote), number),
             Effect::Membership {
@@ -101,10 +120,10 @@ impl Shard {
             Effect::Truncate(last) => {
                 let mut lower = |hint| votes.lower_hint(key.1, hint);
                 let cut = owned.log.truncate(last, &mut lower);
-                return cut.is_ok_and(|()| self.reread_producers(slot));
+                return cut.is_ok_and(|()| reread_producers(owned, self.clock.wall_ms()));
             }
             Effect::Append(index, entry) => {
-                self.unwritten.insert(slot);
+                self.unwritten.insert(self.slot);
                 match owned.log.append(entry) {
                     Ok(at) if at == index => {}
                     Ok(at) => {
@@ -139,23 +158,19 @@ impl Shard {
         }
         true
     }
+}
 
-    /// After a cut the log is the truth about producers too. Rare, so the shard may read it itself.
-    fn reread_producers(&mut self, slot: Slot) -> bool {
-        let now_ms = self.clock.wall_ms();
-        let Some(owned) = self.partitions.get_mut(&slot) else {
-            return true;
-        };
-        match read_producers(&owned.log, now_ms) {
-            Ok((_, producers)) => {
-                let mut none = Vec::new();
-                owned.core.step(Event::Producers(producers), &mut none);
-                true
-            }
-            Err(failed) => {
-                error!(%failed, "producers cannot be read back after a cut");
-                false
-            }
+/// After a cut the log is the truth about producers too. Rare, so the shard may read it itself.
+fn reread_producers(owned: &mut Owned, now_ms: i64) -> bool {
+    match read_producers(&owned.log, now_ms) {
+        Ok((_, producers)) => {
+            let mut none = Vec::new();
+            owned.core.step(Event::Producers(producers), &mut none);
+            true
+        }
+        Err(failed) => {
+            error!(%failed, "producers cannot be read back after a cut");
+            false
         }
     }
 }
