@@ -180,7 +180,7 @@ impl BrokerConfig {
     }
 
     /// How logs are kept in order beside the traffic.
-    pub(crate) fn upkeep_settings(&self) -> UpkeepSettings {
+    pub fn upkeep_settings(&self) -> UpkeepSettings {
         UpkeepSettings {
             interval: Duration::from_millis(self.upkeep_interval_ms.into()),
             cleaner_memory_bytes: self.cleaner_memory_bytes,
