@@ -5,7 +5,7 @@
 //! listen     = "127.0.0.1:9092"
 //! advertised = "127.0.0.1:9092"        # required for a wildcard listen
 //! data       = "data"                  # also: partitions (1), auto_create (true)
-//! upkeep_interval_ms       = 10000     # how often retention, rolls and compaction are looked at
+//! upkeep_interval_ms       = 300000    # how often (Kafka: log.retention.check.interval.ms) retention, rolls and compaction are looked at
 //! cleaner_memory_bytes     = 67108864  # for the keys of the logs being compacted
 //! cleaner_bytes_per_second = 104857600 # what compaction reads and writes; 0: no limit
 //! scrub_bytes_per_second   = 8388608   # what the check of old segments reads; 0: off

@@ -84,7 +84,7 @@ impl Default for BrokerConfig {
             // two requests of the largest size, or 256 batches of 1 MiB
             request_bytes_max: 256 << 20,
             // a look at 10,000 logs takes some milliseconds
-            upkeep_interval_ms: 10_000,
+            upkeep_interval_ms: 300_000,
             cleaner_memory_bytes: 64 << 20,
             // leaves most of a usual disk to producers and consumers
             cleaner_bytes_per_second: 100 << 20,
