@@ -144,7 +144,11 @@ fn inspect_shows_frames_records_votes_and_index_entries() {
         .filter(|value| value["kind"] == "record")
         .count();
     assert_eq!(records, 1502);
-    assert!(values.iter().all(|value| value["unsound"].is_null()));
+    let unsound: Vec<&Json> = values
+        .iter()
+        .filter(|value| !value["unsound"].is_null())
+        .collect();
+    assert!(unsound.is_empty(), "{unsound:?}");
 }
 
 #[test]

@@ -165,6 +165,15 @@ pub(crate) fn read_index(disk: &dyn Disk, path: &Path) -> Option<SparseIndex> {
     (parts.end.end == summary.segment_bytes).then_some(parts.index)
 }
 
+/// The index of a file that has no seal, since its segment is still written to: all parts, which must fill
+/// the file. It ends where the last part does; only looking at files asks for it.
+pub(crate) fn read_unsealed(disk: &dyn Disk, path: &Path) -> Option<SparseIndex> {
+    let file = disk.open(path, OpenMode::Read).ok()?;
+    let name = read_head(&*file)?;
+    let parts = part::read(&*file, &name, |_| true)?;
+    (parts.kept.file_bytes == file.size().ok()?).then_some(parts.index)
+}
+
 /// An index that was kept, up to where building it can go on.
 #[derive(Debug)]
 pub(crate) struct Resumed {
@@ -201,6 +210,20 @@ fn put_head(out: &mut Vec<u8>, name: &SegmentName) {
     out.put_u64(name.base_index.0);
     out.put_u32(name.header_crc);
     out.put_u32(crc32c::crc32c(out));
+}
+
+fn read_head(file: &dyn DiskFile) -> Option<SegmentName> {
+    let mut found = Vec::new();
+    file.read_at(0, HEAD_BYTES, &mut found).ok()?;
+    let mut fields = found.get(MAGIC.len()..)?;
+    let name = SegmentName {
+        base_offset: Offset(fields.try_get_i64().ok()?),
+        base_index: EntryIndex(fields.try_get_u64().ok()?),
+        header_crc: fields.try_get_u32().ok()?,
+    };
+    let mut head = Vec::new();
+    put_head(&mut head, &name);
+    (found == head).then_some(name)
 }
 
 /// The CRC of the head: what the CRCs of the parts are seeded with.

@@ -34,9 +34,11 @@ pub struct IndexLine {
     pub max_timestamp_before: i64,
 }
 
-/// The entries of an index file; `None` if it is damaged or of another version.
+/// The entries of an index file, whether its segment is sealed or not; `None` if it is damaged or of
+/// another version.
 pub fn index(disk: &dyn Disk, path: &Path) -> Option<Vec<IndexLine>> {
-    let index = index_file::read_index(disk, path)?;
+    let index =
+        index_file::read_index(disk, path).or_else(|| index_file::read_unsealed(disk, path))?;
     let line = |entry: &crate::index::IndexEntry| IndexLine {
         offset: entry.offset,
         index: entry.index,

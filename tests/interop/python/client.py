@@ -4,6 +4,7 @@ Record i of every topic python-{codec} and java-{codec}: the functions below. kc
 timestamps of their own; only their keys, offsets and headers are compared.
 """
 
+import os
 import sys
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -27,7 +28,7 @@ def headers(i):
 
 
 def timestamp(i):
-    return 1_700_000_000_000 + i * 1000
+    return int(os.environ["FIRST_TIMESTAMP_MS"]) + i * 1000
 
 
 def expect(what, got, wanted):

@@ -40,6 +40,10 @@ pub use stats::{Count, Stats};
 /// How often the free space is looked at: a second's writes are far less than the reserve.
 const SPACE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// When the logs are looked at first after a start: 30 s as in Kafka (`log.initial.task.delay.ms`), so that a
+/// start has the disk for itself.
+const FIRST_LOOK: Duration = Duration::from_secs(30);
+
 /// How often the scrub reads the bytes that its rate gives it.
 const SCRUB_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -106,11 +110,12 @@ impl Upkeep {
             Beat::start("scrub", SCRUB_INTERVAL, turn)
         });
         let scrub = scrub.transpose()?;
+        let since_look = settings.interval.saturating_sub(FIRST_LOOK);
         let mut worker = Worker {
             interval_ms: millis(settings.interval),
+            looked_ms: ground.clock.wall_ms() - millis(since_look),
             ground,
             stats: Arc::clone(&stats),
-            looked_ms: None,
         };
         let every = SPACE_INTERVAL.min(settings.interval);
         let logs = Beat::start("upkeep", every, move |cause| worker.turn(cause))?;
@@ -163,16 +168,16 @@ struct Worker {
     interval_ms: i64,
     ground: Ground,
     stats: Arc<Stats>,
-    /// When the logs were looked at last.
-    looked_ms: Option<i64>,
+    /// When the logs were looked at last, or would have been for the first look to come in time.
+    looked_ms: i64,
 }
 
 impl Worker {
     fn turn(&mut self, cause: Cause) {
         self.ground.space.check();
         let now_ms = self.ground.clock.wall_ms();
-        if cause == Cause::Asked || is_due(self.looked_ms, now_ms, self.interval_ms) {
-            self.looked_ms = Some(now_ms);
+        if cause == Cause::Asked || is_due(Some(self.looked_ms), now_ms, self.interval_ms) {
+            self.looked_ms = now_ms;
             self.look(now_ms);
         }
     }

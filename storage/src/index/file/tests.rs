@@ -213,6 +213,28 @@ fn every_damaged_or_lost_byte_is_noticed() {
 }
 
 #[test]
+fn index_without_a_seal_is_read_only_by_who_asks_for_one_and_only_if_whole() {
+    let disk = disk();
+    let path = Path::new(PATH);
+    let first = first_part(70);
+    first.write(&disk).unwrap();
+    assert_eq!(read_index(&disk, path), None);
+    let read = read_unsealed(&disk, path).unwrap();
+    assert_eq!(&read, first.builder.index());
+    let written = whole(&disk);
+    for at in 0..written.len() {
+        disk.damage(path, |bytes| bytes[at] ^= 0x10);
+        assert!(read_unsealed(&disk, path).is_none(), "byte {at}");
+        disk.damage(path, |bytes| bytes.clone_from(&written));
+    }
+    for cut in 0..written.len() {
+        disk.damage(path, |bytes| bytes.truncate(cut));
+        assert!(read_unsealed(&disk, path).is_none(), "cut at {cut}");
+        disk.damage(path, |bytes| bytes.clone_from(&written));
+    }
+}
+
+#[test]
 fn building_goes_on_from_the_last_part_that_is_wanted() {
     let disk = disk();
     let path = Path::new(PATH);

@@ -73,7 +73,7 @@ public final class Client {
     }
 
     private static long timestamp(int i) {
-        return 1_700_000_000_000L + i * 1000L;
+        return Long.parseLong(System.getenv("FIRST_TIMESTAMP_MS")) + i * 1000L;
     }
 
     private static void expect(String what, boolean holds) {
