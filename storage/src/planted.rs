@@ -70,6 +70,8 @@ mistakes! {
     HintNotLowered,
     /// A truncation is not synced before the next append.
     TruncationNotSynced,
+    /// A truncation removes the segments behind its end from the oldest to the newest.
+    TruncatedOldestFirst,
     /// A vote counts as durable without a sync.
     VoteNotSynced,
     /// The checkpoint of a clean shutdown is not removed by the start that uses it.

@@ -117,7 +117,11 @@ impl Log {
         for segment in &segments[plan.kept..] {
             segment.cut().lower(0);
         }
-        self.remove_newest_first(&segments[plan.kept..])?;
+        let mut gone = segments[plan.kept..].to_vec();
+        if !planted(Mistake::TruncatedOldestFirst) {
+            gone.reverse();
+        }
+        self.remove_in_order(&gone)?;
         self.settle_on(plan, &segments)
     }
 
@@ -279,8 +283,9 @@ impl Log {
         }
     }
 
-    fn remove_newest_first(&mut self, segments: &[&Segment]) -> Result<(), WriteError> {
-        for segment in segments.iter().rev() {
+    /// Removes segments, each durably before the next.
+    fn remove_in_order(&mut self, segments: &[&Segment]) -> Result<(), WriteError> {
+        for segment in segments {
             self.remove_index(segment)?;
             self.disk
                 .remove(segment.path())

@@ -12,7 +12,7 @@ fn every_crash_of_a_log_is_survived() {
     for (name, run) in WORKLOADS {
         let (proof, trace) = recorded(run);
         let (explored, result) = explore(&proof, &trace, Depth::usual(), SEED);
-        println!("{name}: {explored}");
+        println!("crash states of {name}: {explored}");
         result.unwrap_or_else(|wrong| panic!("{name}: {wrong}"));
     }
 }
@@ -39,6 +39,6 @@ pub(crate) fn shallow() -> Depth {
 fn crash_with_the_most_that_may_be_unsynced_is_survived() {
     let (proof, trace) = recorded(BOUND.1);
     let (explored, result) = explore(&proof, &trace, shallow(), SEED);
-    println!("bound: {explored}");
+    println!("crash states of bound: {explored}");
     result.unwrap_or_else(|wrong| panic!("bound: {wrong}"));
 }

@@ -1,5 +1,6 @@
 //! Every byte of every file flips once: what is served is right, or refused with the file and the place.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use headrace_storage::fs::{Disk, MemoryDisk};
@@ -29,7 +30,11 @@ fn at_rest(script: fn(&mut Driver)) -> (MemoryDisk, Seen) {
 
 fn judge(disk: &MemoryDisk, path: &Path, whole: &Seen) -> Result<(), String> {
     let name = path.file_name().expect("a file").to_string_lossy();
-    match open(disk).and_then(|log| look(&log)) {
+    let look = || open(disk).and_then(|log| look(&log));
+    let Ok(seen) = catch_unwind(AssertUnwindSafe(look)) else {
+        return Err("a panic".to_owned());
+    };
+    match seen {
         Ok(seen) if seen == *whole => Ok(()),
         Ok(seen) => Err(format!("served {seen:?} instead of {whole:?}")),
         // What is refused must say where.

@@ -135,7 +135,7 @@ fn damaged_on_its_way(
 #[test]
 fn crash_while_a_snapshot_is_installed_leaves_the_old_log_or_the_new() {
     let (explored, result) = every_crash();
-    println!("install: {explored}");
+    println!("crash states of install: {explored}");
     result.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 

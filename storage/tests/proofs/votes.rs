@@ -348,7 +348,7 @@ pub(crate) fn every_byte_may_flip() -> (u64, Result<(), String>) {
 #[test]
 fn no_vote_that_somebody_knows_of_is_forgotten() {
     let (explored, result) = every_crash();
-    println!("votes: {explored}");
+    println!("crash states of votes: {explored}");
     result.unwrap_or_else(|wrong| panic!("{wrong}"));
 }
 

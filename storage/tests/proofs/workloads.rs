@@ -15,6 +15,7 @@ pub(crate) const TRUNCATE_SEALED: Workload = ("truncate sealed", truncate_sealed
 pub(crate) const REMOVE: Workload = ("remove", remove);
 pub(crate) const RESTART: Workload = ("restart", restart);
 pub(crate) const CLEAN_STOP: Workload = ("clean stop", clean_stop);
+pub(crate) const STALE_CHECKPOINT: Workload = ("stale checkpoint", stale_checkpoint);
 pub(crate) const FRAMES_IN_VALUES: Workload = ("frames in values", frames_in_values);
 pub(crate) const BOUND: Workload = ("bound", bound);
 
@@ -28,6 +29,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     REMOVE,
     RESTART,
     CLEAN_STOP,
+    STALE_CHECKPOINT,
     FRAMES_IN_VALUES,
 ];
 
@@ -217,6 +219,23 @@ fn clean_stop(driver: &mut Driver) {
     driver.lead();
     driver.batch(&[6], 60);
     driver.write();
+}
+
+/// After a clean stop entries are replaced by others of the same sizes, so that the files look as the
+/// checkpoint says; only that it is gone keeps it from being taken again.
+fn stale_checkpoint(driver: &mut Driver) {
+    driver.make_data_dir();
+    let replaced = |driver: &mut Driver| {
+        driver.lead();
+        driver.batch(&[1], 60);
+        driver.roll(1);
+        driver.settle();
+    };
+    replaced(driver);
+    driver.reopen();
+    driver.truncate(1);
+    replaced(driver);
+    driver.kill();
 }
 
 /// Records whose values hold frames that would continue the log.
