@@ -23,6 +23,16 @@ pub(crate) fn identity(partition: i32) -> LogIdentity {
     }
 }
 
+/// A directory in memory, or where temporary files lie if this machine has none.
+pub(crate) fn dir_in_memory() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
+    }
+}
+
 /// A batch of about `batch_bytes` (never more), of records of 1 KiB at most, as a producer sends it.
 pub(crate) fn payload(batch_bytes: usize) -> Bytes {
     let record_bytes = batch_bytes.min(1 << 10) - 100;
