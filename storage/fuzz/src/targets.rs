@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use headrace_storage::data_dir::DataDir;
 use headrace_storage::fs::{Disk, DiskFile, MemoryDisk, OpenMode};
 use headrace_storage::manifest::{Manifest, Receiver};
 use headrace_storage::record::batches;
-use headrace_storage::votes::VoteJournal;
+use headrace_storage::votes::{GroupId, VoteJournal};
 use headrace_storage::{
-    Batch, BatchBuilder, Compression, Entry, EntryIndex, Known, LeaderEpoch, Log, LogConfig,
-    LogIdentity, LogView, Offset,
+    Batch, BatchBuilder, Checkpoints, Compression, Entry, EntryIndex, Known, LeaderEpoch, Log,
+    LogCheckpoint, LogConfig, LogIdentity, LogView, Offset,
 };
 use uuid::Uuid;
 
@@ -34,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     ("index", index),
     ("votes", votes),
     ("manifest", manifest),
+    ("checkpoint", checkpoint),
 ];
 
 /// Batches as they come from a client or a file.
@@ -86,8 +88,16 @@ fn config() -> LogConfig {
 }
 
 fn open(disk: &MemoryDisk) -> Option<Log> {
+    open_with(disk, None)
+}
+
+fn open_with(disk: &MemoryDisk, checkpoint: Option<LogCheckpoint>) -> Option<Log> {
     let disk: Arc<dyn Disk> = Arc::new(disk.clone());
-    Log::open(disk, Path::new(DIR), identity(), config(), Known::default()).ok()
+    let known = Known {
+        hint: None,
+        checkpoint,
+    };
+    Log::open(disk, Path::new(DIR), identity(), config(), known).ok()
 }
 
 fn put(disk: &MemoryDisk, path: &Path, bytes: &[u8]) {
@@ -271,6 +281,90 @@ pub fn manifest(input: &[u8]) {
     }
     let mut log = open(&disk).expect("a copy that was begun changes no log");
     assert_eq!(shown(&mut log).1, EntryIndex(24));
+}
+
+/// A data directory with a log of sealed segments and an active one, as a clean stop leaves it.
+pub fn stopped_log() -> MemoryDisk {
+    let disk = sealed_log();
+    let mut log = open(&disk).expect("a sound log");
+    for time in 0..3 {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.push(time, Some(b"key"), Some(&[b'v'; 90]), &[]);
+        let mut batch = builder.build();
+        batch.stamp(log.next_offset(), log.epoch());
+        log.append(Entry::Batch(batch))
+            .expect("a batch that continues");
+    }
+    let closed = log.close().expect("a disk without failures");
+    let data = data_dir(&disk);
+    data.write_checkpoint(&Checkpoints::from([(GroupId::from(&identity()), closed)]))
+        .expect("a disk without failures");
+    disk
+}
+
+fn data_dir(disk: &MemoryDisk) -> DataDir {
+    DataDir::open_on(Arc::new(disk.clone()), Path::new(ROOT)).expect("a disk without failures")
+}
+
+/// The checkpoint of a clean stop. It goes, whatever is in it. With its checksum it may say anything and is
+/// believed if the files are as it says; even so nothing panics, and the next start finds the whole log.
+pub fn checkpoint(input: &[u8]) {
+    let Some((flags, bytes)) = input.split_first() else {
+        return;
+    };
+    let mut bytes = bytes.to_vec();
+    let repaired = flags & REPAIR != 0;
+    if repaired {
+        repair_file(&mut bytes);
+    }
+    let disk = stopped_log();
+    let path = Path::new(ROOT).join("checkpoint");
+    let written = disk.bytes_of(&path);
+    put(&disk, &path, &bytes);
+    let taken = data_dir(&disk).take_checkpoint();
+    let mut taken = taken.expect("a disk without failures");
+    assert_eq!(disk.crash().bytes_of(&path), None, "kept for another start");
+    let whole = shown(&mut open(&disk.fork()).expect("a sound log"));
+    if let Some(mut log) = open_with(&disk, taken.remove(&GroupId::from(&identity()))) {
+        if repaired && written.as_ref() != Some(&bytes) {
+            look_at(&mut log);
+        } else {
+            assert_eq!(shown(&mut log), whole);
+        }
+    }
+    let mut again = open(&disk).expect("a checkpoint changes no log");
+    assert_eq!(shown(&mut again), whole);
+}
+
+/// Reads in every way there is, whatever comes of it.
+fn look_at(log: &mut Log) {
+    log.commit(log.last_index());
+    let view = log.reader().view();
+    let upto = EntryIndex(log.last_index().0.saturating_add(1));
+    drop(log.entries(log.first_index(), upto, 1 << 20));
+    drop(log.membership(log.last_index()));
+    drop(view.find_timestamp(5, view.log_end()));
+    drop(view.max_timestamp(view.log_end()));
+    drop(view.aborted_transactions(view.log_start(), view.log_end()));
+    for chunk in view
+        .read(view.log_start(), view.log_end(), 1 << 20, true)
+        .unwrap_or_default()
+    {
+        drop(chunk.to_bytes());
+    }
+}
+
+/// Makes a checksummed file's length and checksum right.
+fn repair_file(bytes: &mut [u8]) {
+    const HEADER_BYTES: usize = 16;
+    const CRC_BYTES: usize = 4;
+    let Some(content_bytes) = bytes.len().checked_sub(HEADER_BYTES + CRC_BYTES) else {
+        return;
+    };
+    let length = u64::try_from(content_bytes).expect("64 bits");
+    bytes[8..HEADER_BYTES].copy_from_slice(&length.to_be_bytes());
+    let (body, field) = bytes.split_at_mut(HEADER_BYTES + content_bytes);
+    field.copy_from_slice(&crc32c::crc32c(body).to_be_bytes());
 }
 
 /// Makes the checksums of frames right, as far as their lengths lead.

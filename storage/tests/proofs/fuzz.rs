@@ -17,7 +17,7 @@ use headrace_storage::{
 
 use crate::driver::{DIR, Driver};
 use crate::seeded::{Seeded, soak};
-use crate::targets::{TARGETS, identity, sealed_log};
+use crate::targets::{TARGETS, identity, sealed_log, stopped_log};
 use crate::workloads::{APPEND, ROLL, TRUNCATE};
 
 /// Mutations of each target in `make test`.
@@ -58,6 +58,11 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
             let log = log.expect("a sound log");
             let pinned = log.snapshot(log.last_index()).expect("a sound log");
             vec![input(&pinned.manifest().expect("a sound log").encode())]
+        }
+        "checkpoint" => {
+            let path = Path::new("/data/checkpoint");
+            let bytes = stopped_log().bytes_of(path);
+            vec![input(&bytes.expect("of a clean stop"))]
         }
         other => panic!("no seeds for {other}"),
     }
@@ -214,5 +219,28 @@ fn no_input_breaks_a_fuzz_target() {
             inputs.len(),
             MUTATIONS * soak()
         );
+    }
+}
+
+/// A target that libFuzzer cannot run, or that is not replayed here, would look as if it were tried.
+#[test]
+fn every_target_has_a_binary_and_is_replayed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz");
+    let binaries = fs::read_dir(root.join("fuzz_targets")).expect("the binaries");
+    let mut binaries: Vec<String> = binaries
+        .map(|file| {
+            let path = file.expect("a file").path();
+            let name = path.file_stem().expect("a name");
+            name.to_string_lossy().into_owned()
+        })
+        .collect();
+    binaries.sort_unstable();
+    let mut targets: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
+    targets.sort_unstable();
+    assert_eq!(binaries, targets);
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).expect("a manifest");
+    for name in targets {
+        let path = format!("path = \"fuzz_targets/{name}.rs\"");
+        assert!(manifest.contains(&path), "{name} is not in Cargo.toml");
     }
 }
