@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 
 use headrace_storage::fs::{FailedWork, Fault, MemoryDisk};
 
+use crate::crash_states::SEED;
 use crate::driver::{Driver, LogProof, batches_of, shown};
 use crate::explore::{Depth, explore_now};
 use crate::fates::Effort;
@@ -56,8 +57,9 @@ fn calls_of(script: fn(&mut Driver)) -> u64 {
     run_with(script, never, FailedWork::Nothing).disk.calls()
 }
 
-/// Fails call after call; gives the number of runs and what was wrong first.
-pub(crate) fn every_call_may_fail() -> (u64, Result<(), String>) {
+/// Fails call after call; gives the number of runs and what was wrong first. The seed draws the crashes of
+/// the disk that each run leaves.
+pub(crate) fn every_call_may_fail(seed: u64) -> (u64, Result<(), String>) {
     let mut runs = 0;
     for (name, script) in WORKLOADS {
         for at_call in 0..calls_of(*script) {
@@ -73,9 +75,10 @@ pub(crate) fn every_call_may_fail() -> (u64, Result<(), String>) {
                         lasting,
                     };
                     let driver = run_with(*script, fault, *work);
-                    if let Err(wrong) = judge(driver) {
+                    if let Err(wrong) = judge(driver, seed) {
                         let how = format!("{name}, call {at_call}: {kind:?} having done {work:?}");
-                        return (runs, Err(format!("{how}, lasting {lasting}: {wrong}")));
+                        let how = format!("seed {seed}, {how}, lasting {lasting}");
+                        return (runs, Err(format!("{how}: {wrong}")));
                     }
                 }
             }
@@ -84,7 +87,7 @@ pub(crate) fn every_call_may_fail() -> (u64, Result<(), String>) {
     (runs, Ok(()))
 }
 
-fn judge(driver: Driver) -> Result<(), String> {
+fn judge(driver: Driver, seed: u64) -> Result<(), String> {
     let Driver {
         disk, log, history, ..
     } = driver;
@@ -106,12 +109,14 @@ fn judge(driver: Driver) -> Result<(), String> {
         }
     }
     let proof = LogProof { history };
-    explore_now(&proof, &disk, depth(), 4).1
+    explore_now(&proof, &disk, depth(), seed).1
 }
 
 #[test]
 fn failed_call_loses_nothing_that_was_promised() {
-    let (runs, result) = every_call_may_fail();
-    println!("failing calls: {runs} runs");
-    result.unwrap_or_else(|wrong| panic!("{wrong}"));
+    for seed in SEED..SEED + soak() {
+        let (runs, result) = every_call_may_fail(seed);
+        println!("failing calls: seed {seed}, {runs} runs");
+        result.unwrap_or_else(|wrong| panic!("{wrong}"));
+    }
 }

@@ -100,7 +100,7 @@ impl Proof {
         let ((_, script), depth) = match self {
             CrashStates(run) => (run, Depth::usual()),
             Shallow(run) => (run, shallow()),
-            FailingCalls => return failing::every_call_may_fail(),
+            FailingCalls => return failing::every_call_may_fail(SEED),
             Damage => return damage::every_byte_may_flip(),
             DamageFarBefore => return damage::head_far_before_the_end_may_be_damaged(),
             StaleIndex => return damage::index_may_be_of_other_entries(),
