@@ -11,6 +11,15 @@
 //! 5. the file is cut and synced.
 //!
 //! Entries that are only staged are dropped without a trace.
+//!
+//! Over several segments this is not one step: **a crash between two removals leaves a longer prefix than was
+//! asked for**, and that is as good as a crash before the truncation began. What is too much conflicts with a
+//! leader of a later term, so it was never committed; it lies above the lowered hint, so no start takes it for
+//! committed; and nobody was told that it is gone, for the reply to that leader waits for the entries in its
+//! place, which are appended only when the truncation is durable. The leader meets the conflict again and has
+//! it taken back again (`tests/proofs/overwrite.rs`: from every such state a follower arrives at the leader's
+//! log). To lose less than all of it is no harm either: votes compare last entries, and whatever was committed
+//! lies below the end that was asked for.
 
 use std::io;
 use std::path::PathBuf;

@@ -239,6 +239,20 @@ impl Driver {
         driver
     }
 
+    /// The log as a start finds it, in its last term; with a history that begins here.
+    pub(crate) fn started(disk: &MemoryDisk) -> Result<Driver, String> {
+        let (votes, log) = start(disk)?;
+        Ok(Driver {
+            disk: disk.clone(),
+            term: log.epoch().0,
+            log: Some(log),
+            votes: Some(votes),
+            history: History::default(),
+            failures: Vec::new(),
+            outstanding: None,
+        })
+    }
+
     /// Opens the log; what a start has shown is durable, and what it has not found is gone.
     fn open(&mut self) {
         self.outstanding = None;
@@ -514,18 +528,8 @@ pub(crate) fn recover(disk: &MemoryDisk) -> Result<Seen, String> {
 /// Appends entries of the sizes that a torn group may have had, in the same epoch and in a new one.
 pub(crate) fn go_on(disk: &MemoryDisk) -> Result<Seen, String> {
     let before = recover(disk)?;
-    let (votes, log) = start(disk)?;
-    let epoch = log.epoch();
-    let mut driver = Driver {
-        disk: disk.clone(),
-        log: Some(log),
-        votes: Some(votes),
-        history: History::default(),
-        failures: Vec::new(),
-        term: epoch.0,
-        outstanding: None,
-    };
-    if epoch == LeaderEpoch(0) {
+    let mut driver = Driver::started(disk)?;
+    if driver.term == 0 {
         driver.lead();
     }
     driver.batch(&[7], 60);

@@ -21,6 +21,17 @@ pub(crate) struct Written {
     pub(crate) what: What,
 }
 
+impl Written {
+    /// What was appended.
+    pub(crate) fn entry(&self) -> Entry {
+        match &self.what {
+            What::Batch { batch, .. } => Entry::Batch(batch.clone()),
+            What::LogStart(offset) => Entry::LogStart { offset: *offset },
+            What::Control(entry) => entry.clone(),
+        }
+    }
+}
+
 /// What an entry is.
 #[derive(Clone, Debug)]
 pub(crate) enum What {
@@ -33,7 +44,7 @@ pub(crate) enum What {
         batch: Batch,
     },
     LogStart(Offset),
-    Control,
+    Control(Entry),
 }
 
 impl What {
@@ -42,7 +53,7 @@ impl What {
         match entry {
             Entry::Batch(batch) => What::of_batch(batch),
             Entry::LogStart { offset } => What::LogStart(*offset),
-            _ => What::Control,
+            other => What::Control(other.clone()),
         }
     }
 
@@ -113,7 +124,7 @@ impl Line {
             match &written.what {
                 What::Batch { end, .. } => seen.log_end = *end,
                 What::LogStart(offset) => seen.log_start = seen.log_start.max(*offset),
-                What::Control => {}
+                What::Control(_) => {}
             }
         }
         let mut records = Vec::new();

@@ -19,6 +19,7 @@ mod fuzz;
 mod history;
 mod install;
 mod model;
+mod overwrite;
 #[cfg(feature = "planted")]
 mod planted;
 mod seeded;
