@@ -77,8 +77,7 @@ fn memberships_after(log: &Log, after: EntryIndex) -> Result<Vec<(EntryIndex, By
     let mut found = Vec::new();
     let mut upto = log.last_index();
     while upto > after
-        && let Some((index, content)) = log.membership(upto)?
-        && index > after
+        && let Some((index, content)) = log.membership_after(after, upto)?
     {
         found.push((index, content));
         upto = EntryIndex(index.0 - 1);

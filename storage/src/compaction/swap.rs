@@ -19,7 +19,7 @@ use super::header::CompactedHeader;
 use super::output::Written;
 use crate::fs::Disk;
 use crate::index::file::{self as index_file, Kept, Pending, SegmentName};
-use crate::index::{OpenTransactions, SparseIndex, TransactionSummary};
+use crate::index::{CachedIndex, OpenTransactions, SparseIndex, TransactionSummary};
 use crate::log::WriteError;
 use crate::planted::{Mistake, planted};
 use crate::position::EntryIndex;
@@ -135,7 +135,7 @@ pub(crate) fn sealed_file(
         )),
         index_interval_bytes,
         file: OnceLock::new(),
-        index: OnceLock::new(),
+        index: CachedIndex::default(),
         cut: Cut::none(),
         open_before: OpenTransactions::default(),
         compacted: Some(Arc::clone(header)),
@@ -156,7 +156,7 @@ pub(crate) fn segment(
         base_index: header.base_index,
         last_index: header.end.index,
     };
-    let index = index.map_or_else(OnceLock::new, OnceLock::from);
+    let index = index.map_or_else(CachedIndex::default, CachedIndex::of);
     let file = SealedFile { index, ..file };
     let transactions = TransactionSummary {
         any_aborted: !header.aborted.is_empty(),

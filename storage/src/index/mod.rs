@@ -14,12 +14,14 @@
 
 mod blocks;
 mod builder;
+mod cache;
 pub(crate) mod file;
 pub(crate) mod rebuild;
 mod transactions;
 
 use blocks::Blocks;
 pub(crate) use builder::IndexBuilder;
+pub(crate) use cache::{CachedIndex, IndexRef};
 pub use transactions::AbortedTransaction;
 pub(crate) use transactions::{OpenTransactions, TransactionSummary};
 

@@ -32,7 +32,7 @@ use crate::fs::OpenMode;
 use crate::index::file::{
     put_count, put_open, put_runs, put_tail, take_count, take_open, take_runs, take_tail,
 };
-use crate::index::{OpenTransactions, TransactionSummary};
+use crate::index::{CachedIndex, OpenTransactions, TransactionSummary};
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
 use crate::scrub::Damage;
 use crate::segment::cut::Cut;
@@ -323,7 +323,7 @@ impl Recovery {
             index_path: self.index_path(found),
             index_interval_bytes: self.config.index_interval_bytes,
             file: OnceLock::new(),
-            index: OnceLock::new(),
+            index: CachedIndex::default(),
             cut: Cut::none(),
             open_before: sealed.open_before.clone(),
             compacted: None,

@@ -144,8 +144,19 @@ impl Log {
 
     /// The voter set as of an entry, and the entry that set it; `None` if the log never said.
     pub fn membership(&self, upto: EntryIndex) -> Result<Option<(EntryIndex, Bytes)>, ReadError> {
+        self.membership_after(EntryIndex(0), upto)
+    }
+
+    /// The last voter set among the entries behind `after` and up to `upto`. Segments that end before are
+    /// not looked at, and their indexes not loaded.
+    pub fn membership_after(
+        &self,
+        after: EntryIndex,
+        upto: EntryIndex,
+    ) -> Result<Option<(EntryIndex, Bytes)>, ReadError> {
         let staged = self.queue.entries.iter().rev();
-        for staged in staged.filter(|staged| staged.after.index <= upto) {
+        let in_range = |index: EntryIndex| index > after && index <= upto;
+        for staged in staged.filter(|staged| in_range(staged.after.index)) {
             if let Some(content) = staged.membership() {
                 return Ok(Some((staged.after.index, content)));
             }
@@ -155,13 +166,16 @@ impl Log {
             if segment.base_index > upto {
                 continue;
             }
+            if segment.last_index <= after {
+                break;
+            }
             let found = segment.membership(upto, self.seed_of(segment))?;
-            if found.is_some() {
-                return Ok(found);
+            if let Some((index, content)) = found {
+                return Ok((index > after).then_some((index, content)));
             }
         }
         let known = self.membership_before.as_ref();
-        Ok(known.filter(|(index, _)| *index <= upto).cloned())
+        Ok(known.filter(|(index, _)| in_range(*index)).cloned())
     }
 
     /// Tells the log of a voter set whose entry is no longer in its files.

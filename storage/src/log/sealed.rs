@@ -11,6 +11,7 @@ use super::entry::NextSegment;
 use super::error::OpenError;
 use super::recovery::{Found, Recovery};
 use crate::fs::{DiskFile, OpenMode};
+use crate::index::CachedIndex;
 use crate::index::file::{self as index_file, Kept, Pending, SegmentName, Summary};
 use crate::planted::{Mistake, planted};
 use crate::scrub::Damage;
@@ -157,7 +158,7 @@ impl Recovery {
             index_path: self.index_path(found),
             index_interval_bytes: self.config.index_interval_bytes,
             file: OnceLock::new(),
-            index: OnceLock::new(),
+            index: CachedIndex::default(),
             cut: Cut::none(),
             open_before: std::mem::replace(&mut self.open, summary.open.clone()),
             compacted: None,

@@ -15,6 +15,7 @@ use super::error::WriteError;
 use super::hint::Hint;
 use super::write::Active;
 use crate::fs::{Disk, DiskFile};
+use crate::index::CachedIndex;
 use crate::index::file::{Kept, Pending};
 use crate::planted::{Mistake, planted};
 use crate::position::Offset;
@@ -202,7 +203,7 @@ impl Log {
             index_path,
             index_interval_bytes: self.config.index_interval_bytes,
             file: OnceLock::from(file),
-            index: OnceLock::from(index.index().clone()),
+            index: CachedIndex::of(index.index().clone()),
             cut,
             open_before,
             compacted: None,

@@ -183,7 +183,8 @@ impl Segment {
         }
         let is_it =
             |place: &&ControlPlace| place.kind == ControlKind::Membership && place.index <= upto;
-        let Some(place) = self.index()?.controls().iter().filter(is_it).last() else {
+        let index = self.index()?;
+        let Some(place) = index.controls().iter().filter(is_it).last() else {
             return Ok(None);
         };
         match self.control_at(place, seed)? {

@@ -81,6 +81,7 @@ impl Segment {
             return Ok(ControlFlow::Break(End::Cold));
         }
         let index = self.index()?;
+        let index = &*index;
         if gather.resident_only && !self.heads_resident(index, gather)? {
             return Ok(ControlFlow::Break(End::Cold));
         }

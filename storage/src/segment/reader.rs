@@ -20,8 +20,8 @@ use crate::compaction::header::CompactedHeader;
 use crate::fs::{Disk, DiskFile, OpenMode};
 use crate::index::rebuild::{Walked, rebuild};
 use crate::index::{
-    AbortedTransaction, IndexEntry, OpenTransactions, SparseIndex, TransactionSummary,
-    file as index_file,
+    AbortedTransaction, CachedIndex, IndexEntry, IndexRef, OpenTransactions, SparseIndex,
+    TransactionSummary, file as index_file,
 };
 use crate::log::ReadError;
 use crate::position::{EntryIndex, Offset};
@@ -64,7 +64,7 @@ pub(crate) struct SealedFile {
     pub(crate) index_path: PathBuf,
     pub(crate) index_interval_bytes: u64,
     pub(crate) file: OnceLock<Arc<dyn DiskFile>>,
-    pub(crate) index: OnceLock<SparseIndex>,
+    pub(crate) index: CachedIndex,
     pub(crate) cut: Cut,
     /// The transactions open where it begins.
     pub(crate) open_before: OpenTransactions,
@@ -131,7 +131,7 @@ impl Segment {
         let Source::Sealed(sealed) = &self.source else {
             return None;
         };
-        if sealed.file.get().is_none() && sealed.index.get().is_none() {
+        if sealed.file.get().is_none() && !sealed.index.is_loaded() {
             return None;
         }
         let at_rest = SealedFile {
@@ -140,7 +140,7 @@ impl Segment {
             index_path: sealed.index_path.clone(),
             index_interval_bytes: sealed.index_interval_bytes,
             file: OnceLock::new(),
-            index: OnceLock::new(),
+            index: CachedIndex::default(),
             cut: sealed.cut.clone(),
             open_before: sealed.open_before.clone(),
             compacted: sealed.compacted.clone(),
@@ -235,18 +235,18 @@ impl Segment {
         }
     }
 
-    pub(super) fn index(&self) -> Result<&SparseIndex, ReadError> {
+    pub(super) fn index(&self) -> Result<IndexRef<'_>, ReadError> {
         match &self.source {
-            Source::Active { index, .. } => Ok(index),
+            Source::Active { index, .. } => Ok(IndexRef::Active(index)),
             Source::Sealed(sealed) => {
                 if let Some(index) = sealed.index.get() {
-                    return Ok(index);
+                    return Ok(IndexRef::Sealed(index));
                 }
                 let loaded = match index_file::read_index(&*sealed.disk, &sealed.index_path) {
                     Some(index) => index,
                     None => self.rebuild_index(sealed)?,
                 };
-                Ok(sealed.index.get_or_init(|| loaded))
+                Ok(IndexRef::Sealed(sealed.index.put(loaded)))
             }
         }
     }
@@ -377,7 +377,8 @@ impl Segment {
             let max = self.max_timestamp;
             return Ok((max != crate::index::NO_TIMESTAMP).then_some(max));
         }
-        let Some(entry) = self.index()?.at_offset(upto) else {
+        let index = self.index()?;
+        let Some(entry) = index.at_offset(upto) else {
             return Ok(None);
         };
         let IndexEntry {

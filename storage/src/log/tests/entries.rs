@@ -1,6 +1,7 @@
 //! The log by entry: what is given back, its epochs, voter sets, the first index, removal.
 
 use super::*;
+use crate::segment::reader::Segment;
 
 /// What was appended, as [`Log::entries`] should give it back.
 pub(super) fn same(found: &StoredEntry, index: u64, epoch: i32, entry: &Entry) -> bool {
@@ -103,6 +104,13 @@ fn entries_of_all_kinds_are_given_back_from_any_place() {
         assert_eq!(voters(55), Some((2, Bytes::from_static(b"first"))));
         assert_eq!(voters(56), Some((56, Bytes::from_static(b"second"))));
         assert_eq!(voters(last), Some((last - 1, Bytes::from_static(b"third"))));
+        for after in 0..=last {
+            let found = log.membership_after(EntryIndex(after), EntryIndex(last));
+            let newest = (last - 1 > after).then_some(last - 1);
+            assert_eq!(found.unwrap().map(|(index, _)| index.0), newest);
+            let found = log.membership_after(EntryIndex(after), EntryIndex(56));
+            assert_eq!(found.unwrap().is_some(), after < 56, "behind {after}");
+        }
     }
     assert!(
         log.entries(EntryIndex(last + 1), EntryIndex(last + 1), 1)
@@ -233,4 +241,26 @@ fn last_file_stays_although_all_its_records_are_gone() {
     drop(log);
     let log = open(&disk.crash()).unwrap();
     assert_eq!((log.log_end(), log.last_index(), log.epoch()), end);
+}
+
+#[test]
+fn voter_set_that_is_known_costs_no_look_into_older_segments() {
+    let disk = MemoryDisk::new();
+    let mut log = open(&disk).unwrap();
+    for segment in 0..4 {
+        let content = Bytes::from(format!("voters {segment}"));
+        log.append(Entry::Membership { content }).unwrap();
+        append(&mut log, &[1, 2], 100);
+        log.append(Entry::Roll { at_ms: 1 }).unwrap();
+        settle(&mut log);
+    }
+    let (known, _) = log.membership(log.last_index()).unwrap().unwrap();
+    log.close().unwrap();
+    let log = open(&disk).unwrap();
+    let found = log.membership_after(known, log.last_index()).unwrap();
+    assert_eq!(found, None);
+    let view = log.shared.load();
+    let loaded = |segment: &Segment| segment.sealed_file().unwrap().index.is_loaded();
+    let loaded: Vec<bool> = view.sealed.iter().map(loaded).collect();
+    assert_eq!(loaded, [false, false, false, true]);
 }
