@@ -130,7 +130,7 @@ impl Collector for Partitions {
         let (mut log_end, mut high_watermark, mut size_bytes) = (0_i64, 0_i64, 0_i64);
         for topic in registry.topics().iter() {
             topics += 1;
-            for handle in &topic.partitions {
+            for handle in topic.served() {
                 let view = handle.view();
                 partitions += 1;
                 log_end += view.log_end().0;

@@ -5,10 +5,10 @@
 //!  "disk": {"free_bytes": 9, "total_bytes": 99, "reserve_bytes": 5, "appends": "all"},
 //!  "topics": [{"name": "t", "id": "…", "internal": false, "partitions": [
 //!    {"partition": 0, "leader_epoch": 3, "log_start": 0, "high_watermark": 9, "log_end": 9, "size_bytes": 812,
-//!     "closed": null, "damaged": []}]}]}
+//!     "refused": null, "closed": null, "damaged": []}]}]}
 //! ```
-//! `appends` is `all`, `internal` (clients are refused: the disk is nearly full) or `none`; `closed` is why the log
-//! takes no more writes, `damaged` what the scrub found since the start.
+//! `appends` is `all`, `internal` (clients are refused: the disk is nearly full) or `none`; `refused` is why the
+//! partition is not served at all, `closed` why its log takes no more writes, `damaged` what the scrub found since the start.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::node::Node;
 use crate::partition::space::{Room, SpaceGuard};
-use crate::partition::{Handle, Topic};
+use crate::partition::{Partition, Topic};
 
 #[derive(Serialize)]
 struct Broker {
@@ -47,7 +47,7 @@ struct TopicState {
     partitions: Vec<PartitionState>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, Default)]
 struct PartitionState {
     partition: i32,
     leader_epoch: i32,
@@ -55,6 +55,7 @@ struct PartitionState {
     high_watermark: i64,
     log_end: i64,
     size_bytes: u64,
+    refused: Option<String>,
     closed: Option<String>,
     damaged: Vec<String>,
 }
@@ -119,8 +120,17 @@ pub(crate) fn troubles(node: &Node) -> Vec<String> {
         ));
     }
     for topic in node.registry.topics().iter() {
-        for handle in &topic.partitions {
-            let (name, partition) = (&topic.name, handle.partition());
+        for (partition, found) in topic.numbered() {
+            let name = &topic.name;
+            let handle = match found {
+                Partition::Served(handle) => handle,
+                Partition::Refused(reason) => {
+                    troubles.push(format!(
+                        "partition {partition} of topic {name} is not served: {reason}"
+                    ));
+                    continue;
+                }
+            };
             for found in handle.view().findings() {
                 troubles.push(format!(
                     "partition {partition} of topic {name} is damaged on disk: {}",
@@ -142,14 +152,25 @@ fn topic_state(topic: &Topic) -> TopicState {
         name: topic.name.to_string(),
         id: topic.id.to_string(),
         internal: topic.is_internal(),
-        partitions: topic.partitions.iter().map(partition_state).collect(),
+        partitions: topic.numbered().map(partition_state).collect(),
     }
 }
 
-fn partition_state(handle: &Handle) -> PartitionState {
+fn partition_state((partition, found): (i32, &Partition)) -> PartitionState {
+    let handle = match found {
+        Partition::Served(handle) => handle,
+        Partition::Refused(reason) => {
+            return PartitionState {
+                partition,
+                refused: Some(reason.to_string()),
+                ..PartitionState::default()
+            };
+        }
+    };
     let view = handle.view();
     PartitionState {
-        partition: handle.partition(),
+        partition,
+        refused: None,
         leader_epoch: view.epoch().0,
         log_start: view.log_start().0,
         high_watermark: view.high_watermark().0,

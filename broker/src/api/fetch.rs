@@ -105,9 +105,7 @@ fn find<'a>(
             .by_name(&asked.topic)
             .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)?
     };
-    topic
-        .partition(partition)
-        .ok_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)
+    topic.partition(partition).map_err(ErrorCode::from)
 }
 
 fn park(call: &Call, topics: &Topics, request: &FetchRequest, wake: &Arc<Notify>) -> Vec<Parked> {

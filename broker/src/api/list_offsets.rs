@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 
 use super::Call;
 use crate::error::read_code;
-use crate::partition::Topic;
+use crate::partition::{NotServed, Topic};
 
 /// An offset, and the timestamp it was found by (-1 if by none).
 type Found = Option<(Offset, i64)>;
@@ -48,10 +48,13 @@ async fn answer(
         partition_index: asked.partition_index,
         ..ListOffsetsPartitionResponse::default()
     };
-    let handle = topic.and_then(|topic| topic.partition(asked.partition_index));
-    let Some(handle) = handle else {
-        answer.error_code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-        return answer;
+    let topic = topic.ok_or(NotServed::Unknown);
+    let handle = match topic.and_then(|topic| topic.partition(asked.partition_index)) {
+        Ok(handle) => handle,
+        Err(reason) => {
+            answer.error_code = reason.into();
+            return answer;
+        }
     };
     let view = handle.view();
     match find(&view, asked, call.version).await {

@@ -17,7 +17,7 @@ use super::Call;
 use crate::controller::topic_name;
 use crate::node::Node;
 use crate::partition::registry::NewTopic;
-use crate::partition::{Handle, Topic};
+use crate::partition::{Partition, Topic};
 
 /// All operations on a topic, as bits: without an authorizer everyone may do everything.
 const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
@@ -145,21 +145,37 @@ fn described(topic: &Arc<Topic>, node_id: i32) -> MetadataResponseTopic {
         topic_id: topic.id,
         is_internal: topic.is_internal(),
         partitions: topic
-            .partitions
-            .iter()
-            .map(|handle| partition(handle, node_id))
+            .numbered()
+            .map(|(number, partition)| described_partition(number, partition, node_id))
             .collect(),
         ..MetadataResponseTopic::default()
     }
 }
 
-fn partition(handle: &Handle, node_id: i32) -> MetadataResponsePartition {
-    MetadataResponsePartition {
-        partition_index: handle.partition(),
-        leader_id: node_id,
-        leader_epoch: handle.view().epoch().0,
+fn described_partition(
+    number: i32,
+    partition: &Partition,
+    node_id: i32,
+) -> MetadataResponsePartition {
+    let described = MetadataResponsePartition {
+        partition_index: number,
         replica_nodes: vec![node_id],
-        isr_nodes: vec![node_id],
         ..MetadataResponsePartition::default()
+    };
+    match partition {
+        Partition::Served(handle) => MetadataResponsePartition {
+            leader_id: node_id,
+            leader_epoch: handle.view().epoch().0,
+            isr_nodes: vec![node_id],
+            ..described
+        },
+        // as Kafka tells of a partition whose only replica is offline
+        Partition::Refused(_) => MetadataResponsePartition {
+            error_code: ErrorCode::LEADER_NOT_AVAILABLE,
+            leader_id: -1,
+            leader_epoch: -1,
+            offline_replicas: vec![node_id],
+            ..described
+        },
     }
 }

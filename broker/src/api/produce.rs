@@ -110,8 +110,9 @@ async fn begin_partition(
     data: PartitionProduceData,
     acks: Acks,
 ) -> Begun {
-    let Some(handle) = topic.partition(data.index) else {
-        return refused(data.index, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+    let handle = match topic.partition(data.index) {
+        Ok(handle) => handle,
+        Err(reason) => return refused(data.index, reason.into()),
     };
     let state = match batch::check(data.records, &topic.config, call.version) {
         Err(rejected) => Err(rejected),

@@ -70,7 +70,7 @@ impl OffsetsLog for Handle {
 
 fn logs(topic: &Topic) -> Vec<Arc<dyn OffsetsLog>> {
     let log = |handle: &Handle| Arc::new(handle.clone()) as Arc<dyn OffsetsLog>;
-    topic.partitions.iter().map(log).collect()
+    topic.served().map(log).collect()
 }
 
 fn facts(topic: &Topic) -> TopicFacts {

@@ -26,6 +26,7 @@ mod shard_tests;
 pub mod space;
 mod syncer;
 mod ticker;
+pub mod topics;
 pub mod upkeep;
 mod votes;
 pub mod waiters;
@@ -39,7 +40,8 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-pub use registry::{Registry, Topic, Topics};
+pub use registry::Registry;
+pub use topics::{NotServed, Partition, Topic, Topics};
 pub use waiters::{Parked, Waiters};
 
 use producers::SequenceError;

@@ -2,7 +2,8 @@
 //!
 //! A log is opened here and then handed to its shard, with its replica's group and the state of its producers.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -25,12 +26,22 @@ const THREADS: usize = 16;
 /// The side file with the producers' state.
 pub(super) const PRODUCERS_FILE: &str = "producers";
 
+/// Whether a log must be there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Existing {
+    /// It was made before: without its directory it is lost, not empty.
+    Must,
+    /// It is made now, or was left by a creation that a crash interrupted.
+    May,
+}
+
 /// A log to open, or to create if it is not there.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) dir: PathBuf,
     pub(super) identity: LogIdentity,
     pub(super) config: LogConfig,
+    pub(super) existing: Existing,
     pub(super) replica: Identity,
     /// What the vote journal knows of it.
     pub(super) state: Option<VoteState>,
@@ -52,10 +63,13 @@ pub(super) type Closing = (Log, Option<Vec<u8>>);
 
 /// Why a partition cannot be served.
 #[derive(Debug, thiserror::Error)]
-pub enum OpenFailure {
+pub(super) enum OpenFailure {
     /// The log cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// Its directory is gone.
+    #[error("directory {0} is missing; bring it back, or delete the topic")]
+    Missing(String),
     /// What consensus must know of it cannot be read.
     #[error("cannot read the entries that consensus starts from: {0}")]
     Entries(#[from] ReadError),
@@ -81,10 +95,14 @@ pub(super) fn open_all(
             dir,
             identity,
             config,
+            existing,
             replica,
             state,
             checkpoint,
         } = place;
+        if existing == Existing::Must && is_missing(&**disk, &dir) {
+            return Err(OpenFailure::Missing(dir.display().to_string()));
+        }
         let hint = state.as_ref().and_then(|state| state.hint);
         let mut log = Log::open(
             Arc::clone(disk),
@@ -113,6 +131,11 @@ pub(super) fn open_all(
             recovered,
         })
     })
+}
+
+fn is_missing(disk: &dyn Disk, dir: &Path) -> bool {
+    let listed = disk.list(dir);
+    listed.is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// Closes logs and gives what the next start may take over; the first failure is returned, all are logged.

@@ -3,7 +3,7 @@
 //! It may block: on the disk, and on the shards that take and drop logs for it. The last catalogue written
 //! is the truth; an image whose write failed is thrown away.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -12,14 +12,15 @@ use headrace_storage::data_dir::DataDir;
 use headrace_storage::votes::{GroupId, VoteState};
 use headrace_storage::{Checkpoints, LogConfig, LogIdentity, LogReader, WriteError};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::boot::Identity;
-use super::opener::{OpenFailure, Opened, Place, open_all};
-use super::registry::{ChangeFailure, LoadError, NewTopic, Topic, Topics};
+use super::opener::{Existing, OpenFailure, Opened, Place, open_all};
+use super::registry::{ChangeFailure, LoadError, NewTopic};
 use super::shard::{Adopt, Message, Slot, answer};
 use super::space::{SpaceGuard, Writer};
+use super::topics::{Partition, Topic, Topics};
 use super::upkeep::{Rules, millis};
 use super::{Closed, Handle, Inner, Waiters};
 use crate::clock::Clock;
@@ -121,38 +122,26 @@ impl Owner {
             };
         };
         self.image = Image::decode(&bytes)?;
-        let mut found: HashSet<_> = logs.into_iter().collect();
         let records: Vec<_> = self.image.topics().cloned().collect();
-        for topic in &records {
-            for partition in 0..topic.partitions {
-                if !found.remove(&(topic.id, partition)) {
-                    let dir = self.data.log_dir(topic.id, partition).display().to_string();
-                    let topic = Arc::clone(&topic.name);
-                    return Err(LoadError::LogMissing {
-                        topic,
-                        partition,
-                        dir,
-                    });
-                }
+        let named = records.iter().map(|topic| (topic.id, topic.partitions));
+        let named: HashMap<Uuid, i32> = named.collect();
+        if logs.is_empty() && !named.is_empty() {
+            return Err(LoadError::LogsMissing {
+                count: records.iter().map(|topic| count(topic.partitions)).sum(),
+                dir: self.data.root().display().to_string(),
+            });
+        }
+        for (id, partition) in logs {
+            if named.get(&id).is_none_or(|count| partition >= *count) {
+                info!(%id, partition, "a log that no topic names is removed");
+                self.data.remove_log(id, partition)?;
             }
         }
-        for (id, partition) in found {
-            info!(%id, partition, "a log that no topic names is removed");
-            self.data.remove_log(id, partition)?;
-        }
-        let opened = self.open(&records);
+        let opened = self.open(&records, Existing::Must);
         let mut topics = Topics::default();
         for (record, opened) in records.into_iter().zip(opened) {
-            let failed = |(partition, reason)| {
-                let topic = Arc::clone(&record.name);
-                LoadError::Log {
-                    topic,
-                    partition,
-                    reason,
-                }
-            };
-            let handles = opened.map_err(failed)?;
-            topics.insert(Arc::new(publishable(record, handles)));
+            let partitions = as_found(&record, opened)?;
+            topics.insert(Arc::new(publishable(record, partitions)));
         }
         self.topics.store(Arc::new(topics));
         Ok(())
@@ -222,9 +211,9 @@ impl Owner {
             partitions,
             overrides,
         };
-        let opened = self.open(std::slice::from_ref(&record)).pop();
-        let opened = opened.expect("one topic, one result");
-        let handles = opened.map_err(|(partition, reason)| {
+        let opened = self.open(std::slice::from_ref(&record), Existing::May);
+        let handles = all_or_none(opened.into_iter().flatten());
+        let handles = handles.map_err(|(partition, reason)| {
             warn!(topic = %record.name, partition, %reason, "topic is not created");
             self.remove_logs(record.id, record.partitions);
             ChangeFailure::Disk(reason.to_string())
@@ -237,7 +226,8 @@ impl Owner {
             return Err(failed);
         }
         info!(topic = %record.name, id = %record.id, partitions, "topic is created");
-        let topic = Arc::new(publishable(record, handles));
+        let partitions = handles.into_iter().map(Partition::Served).collect();
+        let topic = Arc::new(publishable(record, partitions));
         let mut topics = Topics::clone(&self.topics.load());
         topics.insert(Arc::clone(&topic));
         self.topics.store(Arc::new(topics));
@@ -251,7 +241,8 @@ impl Owner {
         let mut topics = Topics::clone(&self.topics.load());
         let topic = topics.remove(id);
         self.topics.store(Arc::new(topics));
-        drop_logs(topic.as_ref().map_or(&[], |topic| &topic.partitions));
+        let served = topic.iter().flat_map(|topic| topic.served());
+        drop_logs(&served.cloned().collect::<Vec<_>>());
         self.remove_logs(id, record.partitions);
         info!(topic = %record.name, %id, "topic is deleted");
         Ok(())
@@ -284,9 +275,11 @@ impl Owner {
     }
 
     /// Opens all partitions of these topics side by side and hands them to the shards; one result for each
-    /// topic, in their order: its handles, or the first partition that failed.
-    fn open(&mut self, topics: &[TopicRecord]) -> Vec<Result<Vec<Handle>, (i32, OpenFailure)>> {
-        let places = topics.iter().flat_map(|topic| self.places(topic)).collect();
+    /// topic, in their order, with one for each of its partitions.
+    fn open(&mut self, topics: &[TopicRecord], existing: Existing) -> Vec<Vec<OpenedPartition>> {
+        let places = topics.iter();
+        let places = places.flat_map(|topic| self.places(topic, existing));
+        let places = places.collect();
         let opened = open_all(&self.data.disk(), places, self.clock.wall_ms());
         let mut opened = opened.into_iter();
         let mut adopting = Vec::with_capacity(topics.len());
@@ -304,7 +297,7 @@ impl Owner {
         finish.collect()
     }
 
-    fn places(&mut self, topic: &TopicRecord) -> Vec<Place> {
+    fn places(&mut self, topic: &TopicRecord, existing: Existing) -> Vec<Place> {
         let config = log_config(&parsed(topic));
         let node = u32::try_from(self.data.node_id()).expect("node ids are not negative");
         let place = |partition| {
@@ -317,6 +310,7 @@ impl Owner {
                 dir: self.data.log_dir(topic.id, partition),
                 identity,
                 config,
+                existing,
                 replica: Identity {
                     replica: ReplicaId::new(FIRST_INCARNATION, node),
                     seed: rand::random(),
@@ -360,26 +354,27 @@ impl Owner {
     }
 }
 
-/// Waits for all partitions of a topic; if one failed, those that opened are dropped again.
+/// A partition that was opened, or why it was not.
+type OpenedPartition = Result<Handle, OpenFailure>;
+
+/// Waits for all partitions of a topic.
 fn finish_opening(
     topic: &TopicRecord,
     space: &Arc<SpaceGuard>,
     logs: Vec<Result<Adopting, OpenFailure>>,
-) -> Result<Vec<Handle>, (i32, OpenFailure)> {
-    let mut handles = Vec::with_capacity(logs.len());
-    let mut failed = None;
-    for (partition, adopting) in (0..).zip(logs) {
-        let led = adopting.and_then(|adopting| {
-            let Adopting {
-                partition,
-                slot,
-                inbox,
-                waiters,
-                closed,
-                answer,
-            } = adopting;
-            let answer = answer.blocking_recv().unwrap_or(Err(OpenFailure::Stopped));
-            answer.map(|reader| Inner {
+) -> Vec<OpenedPartition> {
+    let finish = |adopting: Adopting| {
+        let Adopting {
+            partition,
+            slot,
+            inbox,
+            waiters,
+            closed,
+            answer,
+        } = adopting;
+        let answer = answer.blocking_recv().unwrap_or(Err(OpenFailure::Stopped));
+        answer.map(|reader| {
+            Handle::new(Inner {
                 topic_id: topic.id,
                 partition,
                 slot,
@@ -390,9 +385,21 @@ fn finish_opening(
                 space: Arc::clone(space),
                 writer: writer(&topic.name),
             })
-        });
-        match led {
-            Ok(inner) => handles.push(Handle::new(inner)),
+        })
+    };
+    let finished = logs.into_iter().map(|log| log.and_then(finish));
+    finished.collect()
+}
+
+/// The handles of a new topic; if one partition failed, those that opened are dropped again.
+fn all_or_none(
+    opened: impl Iterator<Item = OpenedPartition>,
+) -> Result<Vec<Handle>, (i32, OpenFailure)> {
+    let mut handles = Vec::new();
+    let mut failed = None;
+    for (partition, opened) in (0..).zip(opened) {
+        match opened {
+            Ok(handle) => handles.push(handle),
             Err(reason) => failed = failed.or(Some((partition, reason))),
         }
     }
@@ -403,6 +410,31 @@ fn finish_opening(
             Err(failed)
         }
     }
+}
+
+/// The partitions of a topic as the start found them: one that cannot be opened takes no other along, unless
+/// the broker itself needs it.
+fn as_found(
+    topic: &TopicRecord,
+    opened: Vec<OpenedPartition>,
+) -> Result<Vec<Partition>, LoadError> {
+    let found = (0..).zip(opened).map(|(partition, opened)| {
+        let reason: Arc<str> = match opened {
+            Ok(handle) => return Ok(Partition::Served(handle)),
+            Err(reason) => reason.to_string().into(),
+        };
+        if topic_name::is_internal(&topic.name) {
+            let topic = Arc::clone(&topic.name);
+            return Err(LoadError::Log {
+                topic,
+                partition,
+                reason,
+            });
+        }
+        error!(topic = %topic.name, partition, %reason, "partition is not served, its files are left as they are");
+        Ok(Partition::Refused(reason))
+    });
+    found.collect()
 }
 
 /// Has the shards forget logs, and waits until no thread writes to them.
@@ -419,6 +451,10 @@ fn drop_logs(handles: &[Handle]) {
     }
 }
 
+fn count(partitions: i32) -> usize {
+    usize::try_from(partitions).unwrap_or(0)
+}
+
 /// Who appends to the topic.
 fn writer(topic: &str) -> Writer {
     if topic_name::is_internal(topic) {
@@ -432,7 +468,7 @@ fn parsed(topic: &TopicRecord) -> TopicConfig {
     TopicConfig::parse(&topic.overrides).expect("checked before it came into the image")
 }
 
-fn publishable(record: TopicRecord, partitions: Vec<Handle>) -> Topic {
+fn publishable(record: TopicRecord, partitions: Vec<Partition>) -> Topic {
     let config = parsed(&record);
     let TopicRecord {
         id,

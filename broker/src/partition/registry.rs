@@ -10,7 +10,7 @@
 //! ```
 //! A crash in between leaves directories that no topic names; the next start removes them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -23,12 +23,12 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::Handle;
-use super::opener::OpenFailure;
 use super::owner::{Change, Owner};
 use super::shard;
 use super::space::SpaceGuard;
 use super::syncer::Syncer;
 use super::ticker;
+use super::topics::{Topic, Topics};
 use super::upkeep::{Ground, Stats, Upkeep, UpkeepSettings};
 use super::votes::Votes;
 use crate::clock::Clock;
@@ -42,68 +42,6 @@ const CHANGES_MAX: usize = 64;
 /// Partitions of `__consumer_offsets`. Kafka has 50 to spread groups over many brokers; one broker needs
 /// about as many as it may have cores busy with commits, and each costs a log.
 pub const CONSUMER_OFFSETS_PARTITIONS: i32 = 8;
-
-/// One topic, as readers see it.
-#[derive(Debug)]
-pub struct Topic {
-    /// Its id, unique for ever.
-    pub id: Uuid,
-    /// Its name.
-    pub name: Arc<str>,
-    /// What was set when it was made.
-    pub overrides: Overrides,
-    /// Its settings, parsed.
-    pub config: TopicConfig,
-    /// Its partitions; the place is the number.
-    pub partitions: Vec<Handle>,
-}
-
-impl Topic {
-    /// The handle of a partition by its number on the wire.
-    pub fn partition(&self, number: i32) -> Option<&Handle> {
-        self.partitions.get(usize::try_from(number).ok()?)
-    }
-
-    /// Whether only the broker itself writes to it.
-    pub fn is_internal(&self) -> bool {
-        topic_name::is_internal(&self.name)
-    }
-}
-
-/// All topics at one moment; never changes.
-#[derive(Debug, Default, Clone)]
-pub struct Topics {
-    by_name: BTreeMap<Arc<str>, Arc<Topic>>,
-    by_id: HashMap<Uuid, Arc<Topic>>,
-}
-
-impl Topics {
-    /// The topic of this name.
-    pub fn by_name(&self, name: &str) -> Option<&Arc<Topic>> {
-        self.by_name.get(name)
-    }
-
-    /// The topic with this id.
-    pub fn by_id(&self, id: Uuid) -> Option<&Arc<Topic>> {
-        self.by_id.get(&id)
-    }
-
-    /// All topics in the order of their names.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Topic>> {
-        self.by_name.values()
-    }
-
-    pub(super) fn insert(&mut self, topic: Arc<Topic>) {
-        self.by_id.insert(topic.id, Arc::clone(&topic));
-        self.by_name.insert(Arc::clone(&topic.name), topic);
-    }
-
-    pub(super) fn remove(&mut self, id: Uuid) -> Option<Arc<Topic>> {
-        let topic = self.by_id.remove(&id)?;
-        self.by_name.remove(&topic.name);
-        Some(topic)
-    }
-}
 
 /// A topic to make.
 #[derive(Debug, Clone)]
@@ -154,25 +92,25 @@ pub enum LoadError {
     /// There are logs, but no catalogue that names them.
     #[error("the data directory has {0} logs but no catalogue; it is left as it is")]
     CatalogueMissing(usize),
-    /// The catalogue names a partition whose directory is gone.
-    #[error("partition {partition} of topic {topic} has no directory {dir}")]
-    LogMissing {
-        /// The topic's name.
-        topic: Arc<str>,
-        /// The partition.
-        partition: i32,
-        /// Where it should be.
+    /// No partition that the catalogue names has its directory.
+    #[error(
+        "none of the {count} partitions has a directory in {dir}: is the disk mounted? Nothing was changed"
+    )]
+    LogsMissing {
+        /// How many there should be.
+        count: usize,
+        /// Where.
         dir: String,
     },
-    /// A log cannot be opened.
-    #[error("partition {partition} of topic {topic}: {reason}")]
+    /// A log that the broker itself needs cannot be opened.
+    #[error("partition {partition} of the internal topic {topic}: {reason}")]
     Log {
         /// The topic's name.
         topic: Arc<str>,
         /// The partition.
         partition: i32,
         /// Why.
-        reason: OpenFailure,
+        reason: Arc<str>,
     },
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
@@ -273,7 +211,7 @@ impl Registry {
 
     /// A partition by topic name and number.
     pub fn partition(&self, name: &str, partition: i32) -> Option<Handle> {
-        self.topic(name)?.partition(partition).cloned()
+        self.topic(name)?.partition(partition).ok().cloned()
     }
 
     /// Makes a topic; it is durable and usable when this returns.

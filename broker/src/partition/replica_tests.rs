@@ -12,7 +12,7 @@ use raft::eraftpb::Message;
 use uuid::Uuid;
 
 use super::boot::Identity;
-use super::opener::{Opened, Place, open_all};
+use super::opener::{Existing, Opened, Place, open_all};
 use crate::raft::{Group, Membership, Output, ReplicaId, Role, VoterSet};
 
 const ROOT: &str = "/data";
@@ -66,6 +66,7 @@ impl Replica {
         let loaded = VoteJournal::load(&disk, Path::new(ROOT)).unwrap();
         let replica = replica_id(node);
         let place = Place {
+            existing: Existing::May,
             checkpoint: None,
             dir: Path::new(ROOT).join("log"),
             identity: identity(),

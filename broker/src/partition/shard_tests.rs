@@ -11,10 +11,10 @@ use headrace_storage::votes::{GroupId, VoteJournal};
 use headrace_storage::{EntryIndex, LeaderEpoch, Offset};
 use uuid::Uuid;
 
-use super::registry::{NewTopic, Registry, Topic};
+use super::registry::{NewTopic, Registry};
 use super::shard::Slot;
 use super::votes::Votes;
-use super::{Acks, AppendFailure};
+use super::{Acks, AppendFailure, Topic};
 use crate::BrokerConfig;
 use crate::clock::{Clock, SystemClock};
 use crate::raft::{Membership, ReplicaId, VoterSet};

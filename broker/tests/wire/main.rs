@@ -16,6 +16,7 @@ mod hostile;
 mod list_offsets;
 mod metadata;
 mod produce;
+mod refused;
 mod requests;
 mod restart;
 mod space;

@@ -255,22 +255,3 @@ async fn a_log_that_no_topic_names_is_removed() {
     assert_eq!(produced(&mut client, "t", batch(&["x"])).await, 0);
     broker.shutdown().await.unwrap();
 }
-
-#[tokio::test]
-async fn a_partition_whose_directory_is_gone_ends_the_start() {
-    let dir = tempfile::tempdir().unwrap();
-    let config = BrokerConfig {
-        listen: "127.0.0.1:0".to_owned(),
-        data: dir.path().to_owned(),
-        ..BrokerConfig::default()
-    };
-    let broker = Broker::start(config.clone()).await.unwrap();
-    create_topic(&mut Client::connect(broker.local_addr()).await, "t", &[]).await;
-    broker.shutdown().await.unwrap();
-    std::fs::remove_dir_all(dir.path().join("topics")).unwrap();
-    let refused = Broker::start(config).await.unwrap_err();
-    assert!(
-        refused.to_string().contains("topic t has no directory"),
-        "{refused}"
-    );
-}

@@ -186,7 +186,7 @@ impl Worker {
     fn look(&self, now_ms: i64) {
         for topic in self.ground.topics.load().iter() {
             let rules = Rules::of(&topic.config);
-            for handle in &topic.partitions {
+            for handle in topic.served() {
                 if handle.closed().is_none() {
                     self.retain(handle, &rules, now_ms);
                 }

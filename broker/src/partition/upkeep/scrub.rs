@@ -78,7 +78,7 @@ impl Scrub {
 
     fn begin(&mut self) {
         for topic in self.topics.load().iter() {
-            let logs = topic.partitions.iter();
+            let logs = topic.served();
             self.logs
                 .extend(logs.map(|handle| (topic.id, handle.partition())));
         }
@@ -86,7 +86,7 @@ impl Scrub {
 
     fn handle(&self, (topic, partition): (Uuid, i32)) -> Option<Handle> {
         let topics = self.topics.load();
-        topics.by_id(topic)?.partition(partition).cloned()
+        topics.by_id(topic)?.partition(partition).ok().cloned()
     }
 
     fn next(&mut self) {
