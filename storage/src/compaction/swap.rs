@@ -18,13 +18,15 @@ use super::CleaningError;
 use super::header::CompactedHeader;
 use super::output::Written;
 use crate::fs::Disk;
-use crate::index::file::{self as index_file, Kept, Pending, SegmentName};
-use crate::index::{CachedIndex, OpenTransactions, SparseIndex, TransactionSummary};
-use crate::log::WriteError;
+use crate::index::file::{self as index_file, Kept, Pending, SegmentName, Summary};
+use crate::index::rebuild::{Walked, rebuild};
+use crate::index::{CachedIndex, IndexBuilder, OpenTransactions, SparseIndex, TransactionSummary};
+use crate::log::{ReadError, WriteError};
 use crate::planted::{Mistake, planted};
 use crate::position::EntryIndex;
 use crate::scrub::Damage;
 use crate::segment::cut::Cut;
+use crate::segment::format::{CONTROL_BYTES_MIN, crc_field};
 use crate::segment::reader::{SealedFile, Segment};
 use crate::segment::{Span, compacted_index_name, compacted_name};
 
@@ -70,28 +72,79 @@ pub(super) fn commit(
     let header = Arc::new(written.header);
     let file = sealed_file(disk, dir, &header, index_interval_bytes);
     let index = written.index.index().clone();
-    let pending = Pending {
-        path: file.index_path.clone(),
-        name: SegmentName {
-            base_offset: header.base_offset,
-            base_index: header.base_index,
-            header_crc: written.header_crc,
-        },
-        kept: Kept::default(),
-        builder: written.index,
-        runs: header.runs.clone(),
-        end: written.size_bytes,
-        tail: header.end,
-        roll_position: Some(written.size_bytes),
-    };
-    if let Err(error) = pending.write(&**disk) {
-        tracing::warn!(path = %file.index_path.display(), %error, "index not written, will be rebuilt");
-    }
+    let name = index_of(&header, written.header_crc);
+    write_index(
+        &**disk,
+        &file.index_path,
+        name,
+        &header,
+        written.size_bytes,
+        written.index,
+    );
     Ok(Swap {
         first_index: header.base_index,
         last_index: header.end.index,
         segment: segment(&header, written.size_bytes, file, Some(index)),
     })
+}
+
+/// Which segment the index of a compacted file belongs to.
+fn index_of(header: &CompactedHeader, header_crc: u32) -> SegmentName {
+    SegmentName {
+        base_offset: header.base_offset,
+        base_index: header.base_index,
+        header_crc,
+    }
+}
+
+/// Writes the index of a compacted file; it is derived data, so a failure means little.
+fn write_index(
+    disk: &dyn Disk,
+    path: &Path,
+    name: SegmentName,
+    header: &CompactedHeader,
+    size_bytes: u64,
+    builder: IndexBuilder,
+) {
+    let pending = Pending {
+        path: path.to_path_buf(),
+        name,
+        kept: Kept::default(),
+        builder,
+        runs: header.runs.clone(),
+        end: size_bytes,
+        tail: header.end,
+        roll_position: Some(size_bytes),
+    };
+    if let Err(error) = pending.write(disk) {
+        tracing::warn!(path = %path.display(), %error, "index not written, will be rebuilt");
+    }
+}
+
+/// Sees to it that a compacted segment that a start has found has its index beside it: a power cut may have
+/// taken that, and a snapshot comes without.
+pub(crate) fn keep_index(segment: &Segment, interval_bytes: u64) -> Result<(), ReadError> {
+    let (Some(sealed), Some(header)) = (segment.sealed_file(), segment.compacted()) else {
+        return Ok(());
+    };
+    let head = segment.range(0, CONTROL_BYTES_MIN)?;
+    let name = index_of(header, crc_field(&head));
+    let known = index_file::read_summary(&*sealed.disk, &sealed.index_path);
+    let fits = |known: Summary| known.name == name && known.segment_bytes == segment.size_bytes;
+    if known.is_some_and(fits) {
+        return Ok(());
+    }
+    let walked = Walked {
+        file: &**segment.file()?,
+        path: segment.path(),
+        size_bytes: segment.size_bytes,
+        base_index: segment.base_index,
+        open: &sealed.open_before,
+    };
+    let builder = rebuild(walked, interval_bytes)?;
+    let (disk, path) = (&*sealed.disk, &sealed.index_path);
+    write_index(disk, path, name, header, segment.size_bytes, builder);
+    Ok(())
 }
 
 /// Removes the files that a compacted one has replaced.

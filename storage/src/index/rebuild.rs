@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use super::{ControlPlace, IndexBuilder, OpenTransactions, SparseIndex};
+use super::{ControlPlace, IndexBuilder, OpenTransactions};
 use crate::fs::DiskFile;
 use crate::log::ReadError;
 use crate::position::EntryIndex;
@@ -25,7 +25,7 @@ pub(crate) struct Walked<'a> {
 }
 
 /// Walks the whole segment.
-pub(crate) fn rebuild(segment: Walked<'_>, interval_bytes: u64) -> Result<SparseIndex, ReadError> {
+pub(crate) fn rebuild(segment: Walked<'_>, interval_bytes: u64) -> Result<IndexBuilder, ReadError> {
     let path = segment.path;
     let corrupt = |position, reason: &str| ReadError::Corrupt {
         file: path.to_path_buf(),
@@ -64,5 +64,5 @@ pub(crate) fn rebuild(segment: Walked<'_>, interval_bytes: u64) -> Result<Sparse
         }
         at += head.size_bytes();
     }
-    Ok(builder.index().clone())
+    Ok(builder)
 }

@@ -3,6 +3,7 @@
 //! The work itself is done beside the owner (`crate::compaction`). While a job is out, its segments are
 //! pinned: nothing is removed or cut below what it reads.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::compaction::{
 };
 use crate::index::{NO_TIMESTAMP, file as index_file};
 use crate::position::EntryIndex;
+use crate::segment::parse_generation;
 
 /// The time of the first record that was not cleaned, once it was read.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +56,19 @@ impl Recovery {
     }
 }
 
+impl Recovery {
+    /// After [`Recovery::compacted_segment`], where the log is not known from a clean stop.
+    pub(super) fn keep_compacted_index(&self) {
+        let Some(segment) = self.sealed.last() else {
+            return;
+        };
+        let kept = swap::keep_index(segment, self.config.index_interval_bytes);
+        if let Err(error) = kept {
+            tracing::warn!(path = %segment.path().display(), %error, "index of a compacted segment is not built");
+        }
+    }
+}
+
 impl Log {
     /// Removes what compaction left beside the log's files; they are durably gone when this returns.
     pub(super) fn remove_leftovers(&self, leftovers: &[PathBuf]) -> Result<(), OpenError> {
@@ -70,6 +85,33 @@ impl Log {
         self.disk
             .sync_dir(&self.dir)
             .map_err(OpenError::io("sync", &self.dir))
+    }
+
+    /// Removes index files whose segment is gone: a power cut may lose the removal of the one and not of the
+    /// other. They are derived and count for nothing, so a failure means little.
+    pub(super) fn remove_orphans(&self, names: &[String]) {
+        let view = self.shared.load();
+        let segments = view.sealed.iter().chain(&view.active);
+        let kept: HashSet<PathBuf> = segments
+            .map(|segment| segment.path().with_extension("index"))
+            .collect();
+        let ours = |name: &&String| {
+            let segment = name.strip_suffix(".index");
+            segment.is_some_and(|base| parse_generation(&format!("{base}.log")).is_some())
+        };
+        for path in names.iter().filter(ours).map(|name| self.dir.join(name)) {
+            if kept.contains(&path) {
+                continue;
+            }
+            match index_file::remove(&*self.disk, &path) {
+                Ok(()) => {
+                    tracing::info!(path = %path.display(), "index of a segment that is gone is removed");
+                }
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "index of a segment that is gone is not removed");
+                }
+            }
+        }
     }
 
     /// What is to be cleaned now; `None` if nothing is due, a job is out already, or the log is pinned.

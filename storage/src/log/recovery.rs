@@ -121,6 +121,7 @@ pub(super) fn open(
     }
     let log = recovery.finish(found.first())?;
     log.remove_leftovers(&leftovers)?;
+    log.remove_orphans(&names);
     Ok(log)
 }
 
@@ -175,6 +176,7 @@ impl Recovery {
         for (at, file) in found.iter().enumerate() {
             if let Some(compacted) = &file.compacted {
                 self.compacted_segment(compacted)?;
+                self.keep_compacted_index();
             } else if at + 1 < found.len() {
                 self.sealed_segment(file)?;
             } else {

@@ -261,7 +261,9 @@ impl Segment {
             base_index: self.base_index,
             open: &sealed.open_before,
         };
-        rebuild(segment, sealed.index_interval_bytes)
+        Ok(rebuild(segment, sealed.index_interval_bytes)?
+            .index()
+            .clone())
     }
 
     pub(crate) fn corrupt(&self, position: u64, reason: &str) -> ReadError {
@@ -312,19 +314,27 @@ impl Segment {
         Ok(None)
     }
 
-    /// The first batch that ends at or after `offset`.
+    /// The first batch that ends at or after `offset`, of those that the scrub did not find damaged: what the
+    /// head of such a one says is not known to be right.
     pub(crate) fn find_offset(&self, offset: Offset) -> Result<Option<Found>, ReadError> {
         let index = self.index()?;
         let Some(entry) = index.at_offset(offset).or_else(|| index.get(0)) else {
             return Ok(None);
         };
+        let damaged = self.damaged_positions();
         self.walk(entry.position, LOOK_UP_BYTES, &mut |found| {
-            if found.header.last_offset() >= offset {
+            if found.header.last_offset() >= offset && !damaged.contains(&found.position) {
                 ControlFlow::Break(found)
             } else {
                 ControlFlow::Continue(())
             }
         })
+    }
+
+    fn damaged_positions(&self) -> Vec<u64> {
+        let sealed = self.sealed_file().into_iter();
+        let findings = sealed.flat_map(|sealed| sealed.damage.findings());
+        findings.map(|finding| finding.position).collect()
     }
 
     /// Gives the batches that may hold a record at or after `timestamp`, in order, until one breaks off.
@@ -336,8 +346,10 @@ impl Segment {
         let Some(entry) = self.index()?.before_time(timestamp).copied() else {
             return Ok(None);
         };
+        let damaged = self.damaged_positions();
         self.walk(entry.position, LOOK_UP_BYTES, &mut |found| {
-            if found.header.max_timestamp >= timestamp && found.header.record_count > 0 {
+            let holds_it = found.header.max_timestamp >= timestamp && found.header.record_count > 0;
+            if holds_it && !damaged.contains(&found.position) {
                 each(found)
             } else {
                 ControlFlow::Continue(())

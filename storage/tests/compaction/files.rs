@@ -2,8 +2,10 @@
 
 use std::io::IoSlice;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use headrace_storage::fs::{Disk, OpenMode};
+use headrace_storage::manifest::Receiver;
 
 use crate::bench::{Bench, DIR, open};
 
@@ -113,4 +115,77 @@ fn flipped_byte_of_an_input_ends_the_cleaning_and_changes_nothing() {
     assert!(error.contains("is corrupt at byte"), "{error}");
     assert!(bench.log.write_error().is_none());
     assert_eq!(bench.log.segments().len(), 2);
+}
+
+fn index_of(path: &Path) -> PathBuf {
+    path.with_extension("index")
+}
+
+#[test]
+fn index_that_a_power_cut_took_is_built_at_the_next_start() {
+    let (mut bench, _) = compacted();
+    let path = index_of(&output(&bench));
+    let written = bench.disk.bytes_of(&path).unwrap();
+    bench.disk = bench.disk.crash();
+    assert_ne!(bench.disk.bytes_of(&path).unwrap(), written, "never synced");
+    bench.reopen();
+    assert_eq!(bench.disk.bytes_of(&path).unwrap(), written);
+    bench.disk.remove(&path).unwrap();
+    bench.reopen();
+    assert_eq!(bench.disk.bytes_of(&path).unwrap(), written);
+}
+
+#[test]
+fn received_segments_have_their_indexes_once_the_log_is_open() {
+    let (mut bench, _) = compacted();
+    bench.roll();
+    bench.put(&[("c", Some("1"))]);
+    bench.settle();
+    let pinned = bench.log.snapshot(bench.log.last_index()).unwrap();
+    let other = Bench::new();
+    let (disk, dir) = (Arc::new(other.disk.clone()), Path::new(DIR));
+    let mut receiver = Receiver::begin(disk, dir, pinned.manifest().unwrap()).unwrap();
+    while let Some(wanted) = receiver.next() {
+        let bytes = pinned.read(wanted.file, wanted.position, usize::MAX);
+        let taken = receiver.take(wanted.file, wanted.position, &bytes.unwrap());
+        taken.unwrap();
+    }
+    receiver.install(&mut |_| Ok(())).unwrap();
+    let log = open(&other.disk).unwrap();
+    let segments = log.segments();
+    assert_eq!(segments.len(), 2);
+    for segment in segments {
+        let path = index_of(&segment.path);
+        let (found, sent) = (other.disk.bytes_of(&path), bench.disk.bytes_of(&path));
+        assert!(found.is_some() && found == sent, "{path:?}");
+    }
+}
+
+#[test]
+fn index_of_a_segment_that_is_gone_is_removed_at_a_start() {
+    let (mut bench, inputs) = compacted();
+    let segment = output(&bench);
+    let kept = index_of(&segment);
+    let written = bench.disk.bytes_of(&kept).unwrap();
+    let name = |name: &str| Path::new(DIR).join(name);
+    let older = name("00000000000000000000-1.3.index");
+    let behind = name("00000000000000000999-999.index");
+    let orphans: Vec<PathBuf> = inputs.iter().map(|(path, _)| index_of(path)).collect();
+    let orphans = [orphans, vec![older, behind]].concat();
+    for path in &orphans {
+        put_file(&bench, path, &written);
+    }
+    let foreign = [name("notes.index"), name("1-1.index")];
+    for path in &foreign {
+        put_file(&bench, path, b"of somebody else");
+    }
+    let before = bench.records();
+    bench.reopen();
+    for path in &orphans {
+        assert_eq!(bench.disk.bytes_of(path), None, "{path:?}");
+    }
+    for path in foreign.iter().chain([&kept]) {
+        assert!(bench.disk.bytes_of(path).is_some(), "{path:?}");
+    }
+    assert_eq!(bench.records(), before);
 }
