@@ -23,6 +23,11 @@ impl Cut {
         self.0.fetch_min(position, Ordering::SeqCst);
     }
 
+    /// Whether the other is shared by the same views.
+    pub(crate) fn is(&self, other: &Cut) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Everything below is as it was.
     pub(crate) fn position(&self) -> u64 {
         self.0.load(Ordering::SeqCst)

@@ -86,8 +86,8 @@ fn every_class_of_byte_of_a_batch_is_found_and_only_its_records_are_refused() {
     };
     let batch_bytes = size(&sealed_log(&MemoryDisk::new()));
     let second = FIRST + batch_bytes;
-    // base offset, epoch, magic, CRC, attributes, count, first record, last byte
-    for inside in [7, 13, 16, 18, 22, 60, 70, batch_bytes - 1] {
+    // base offset, epoch, magic, CRC, attributes, last offset, count, first record, last byte
+    for inside in [7, 13, 16, 18, 22, 25, 26, 60, 70, batch_bytes - 1] {
         let (log, found) = flipped(|_| second + inside);
         assert_eq!(found.position, u64::try_from(second).unwrap(), "{inside}");
         assert_eq!(found.offsets, Offset(2)..Offset(4), "{inside}: {found:?}");
@@ -96,6 +96,11 @@ fn every_class_of_byte_of_a_batch_is_found_and_only_its_records_are_refused() {
             let read = read(&log, refused);
             assert!(matches!(read, Err(ReadError::Damaged { .. })), "{read:?}");
         }
+        assert_eq!(
+            read(&log, 4).unwrap(),
+            read(&sealed_log(&MemoryDisk::new()), 4).unwrap(),
+            "behind it"
+        );
         let next = 2 * BATCHES;
         assert!(read(&log, next).is_ok(), "the next segment is sound");
     }
@@ -145,4 +150,49 @@ fn a_damaged_index_is_removed_and_built_anew() {
     assert!(index_file::read_index(&disk, &path).is_none());
     assert!(read(&log, 0).is_ok());
     assert_eq!(log.reader().view().findings(), [], "no record is lost");
+}
+
+/// Everything up to `last` stays; entries of a new term and of other sizes take the place of the rest, and the
+/// segment is sealed again.
+fn replace_behind(log: &mut Log, last: u64) {
+    log.truncate(EntryIndex(last), &mut |_| Ok(())).unwrap();
+    let term = LeaderEpoch(2);
+    log.append(Entry::NoOp { term }).unwrap();
+    for at in 0..2 * BATCHES {
+        append(log, &[at], 1111);
+    }
+    log.append(Entry::Roll { at_ms: 1 }).unwrap();
+    settle(log);
+}
+
+#[test]
+fn entries_taken_back_while_they_are_read_are_no_alarm() {
+    let steps = 12;
+    for before in 0..steps {
+        for last in [1, 4, 7, 9] {
+            let disk = MemoryDisk::new();
+            let mut log = sealed_log(&disk);
+            let mut scrubber = Scrubber::default();
+            let old = log.reader().view();
+            for _ in 0..before {
+                assert_eq!(scrubber.step(&old, 4096).unwrap().findings, []);
+            }
+            replace_behind(&mut log, last);
+            // one more step with the view of before, as a scrub that was at it does
+            let place = format!("after {before} steps, entries after {last}");
+            assert_eq!(scrubber.step(&old, 4096).unwrap().findings, [], "{place}");
+            assert_eq!(pass(&mut scrubber, &log, 4096), [], "{place}");
+            assert_eq!(pass(&mut scrubber, &log, 4096), [], "{place}");
+            assert_eq!(log.reader().view().findings(), []);
+        }
+    }
+}
+
+#[test]
+fn missing_index_is_no_alarm() {
+    let disk = MemoryDisk::new();
+    let log = sealed_log(&disk);
+    let path = Path::new(DIR).join(index_name(Offset(0), EntryIndex(1)));
+    disk.remove(&path).unwrap();
+    assert_eq!(pass(&mut Scrubber::default(), &log, 4096), []);
 }
