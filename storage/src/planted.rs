@@ -44,6 +44,8 @@ mistakes! {
     IndexTrusted,
     /// A failed sync is tried again and its success believed.
     RetryAfterFailedSync,
+    /// A sync counts for what was written while it ran, too.
+    SyncCoversLater,
     /// What a power cut left of the last group stays behind the end of the log.
     TornTailNotCut,
     /// An unsound frame below the hint, or far before the end, is cut like a torn tail.

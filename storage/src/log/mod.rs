@@ -165,6 +165,12 @@ impl Log {
         self.flushed.index
     }
 
+    /// How much is written and not synced, what a sync under way covers included: never more than 4 MiB, or
+    /// one batch where a batch is larger.
+    pub fn unsynced_bytes(&self) -> u64 {
+        self.unsynced_bytes
+    }
+
     /// The index of the last entry staged.
     pub fn last_index(&self) -> EntryIndex {
         self.queue.tail.index

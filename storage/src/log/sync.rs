@@ -167,7 +167,11 @@ impl Log {
         if let Err(error) = done.result {
             return Err(self.closed.get_or_insert(error).clone());
         }
-        self.flushed = done.tail;
+        self.flushed = if planted(Mistake::SyncCoversLater) {
+            self.written
+        } else {
+            done.tail
+        };
         self.unsynced_bytes -= done.bytes;
         if let (Some(kept), Some(active)) = (done.kept, &mut self.active) {
             active.kept = kept;

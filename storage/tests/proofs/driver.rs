@@ -9,7 +9,7 @@ use headrace_storage::record::batches;
 use headrace_storage::votes::{GroupId, Loaded, VoteJournal};
 use headrace_storage::{
     Batch, BatchBuilder, Checkpoints, Compression, Entry, EntryIndex, Hint, Known, LeaderEpoch,
-    Log, LogCheckpoint, LogConfig, LogIdentity, LogView, Offset, SyncPoint, WriteError,
+    Log, LogCheckpoint, LogConfig, LogIdentity, LogView, Offset, SyncDone, SyncPoint, WriteError,
 };
 use uuid::Uuid;
 
@@ -216,6 +216,8 @@ pub(crate) struct Driver {
     pub(crate) failures: Vec<String>,
     term: i32,
     outstanding: Option<SyncPoint>,
+    /// How the one ended that was run before its log is told.
+    ran: Option<SyncDone>,
 }
 
 impl Driver {
@@ -234,6 +236,7 @@ impl Driver {
             failures: Vec::new(),
             term: term - 1,
             outstanding: None,
+            ran: None,
         };
         driver.open();
         driver
@@ -250,12 +253,14 @@ impl Driver {
             history: History::default(),
             failures: Vec::new(),
             outstanding: None,
+            ran: None,
         })
     }
 
     /// Opens the log; what a start has shown is durable, and what it has not found is gone.
     fn open(&mut self) {
         self.outstanding = None;
+        self.ran = None;
         self.log = None;
         self.votes = None;
         match start(&self.disk) {
@@ -268,8 +273,13 @@ impl Driver {
                 self.log = Some(log);
                 self.lead();
             }
-            Err(error) => self.failures.push(error),
+            Err(error) => self.fail(error),
         }
+    }
+
+    fn fail(&mut self, what: String) {
+        self.history.cache_in_doubt(self.disk.recorded());
+        self.failures.push(what);
     }
 
     /// Begins a term.
@@ -329,14 +339,22 @@ impl Driver {
         self.note(result.and_then(Result::err));
     }
 
+    /// Takes note of a call's end: what is written now, or that it failed.
     fn note(&mut self, failure: Option<WriteError>) {
-        let Some(failure) = failure else { return };
+        let Some(failure) = failure else {
+            let calls = self.disk.recorded();
+            if let Some(log) = self.log.as_ref().filter(|log| !log.has_staged()) {
+                let written = usize::try_from(log.last_index().0).expect("64 bits");
+                self.history.in_cache(calls, written);
+            }
+            return;
+        };
         let log = self.log.as_ref().expect("a log that failed is open");
         assert!(
             log.write_error().is_some(),
             "a failed call leaves the log open: {failure}"
         );
-        self.failures.push(chain(&failure));
+        self.fail(chain(&failure));
     }
 
     /// Takes a sync point that other calls may overtake.
@@ -355,12 +373,19 @@ impl Driver {
         }
     }
 
-    /// Runs the sync point taken before, and acknowledges what it covers.
+    /// Runs the sync point taken before; the log is told by [`Driver::end_sync`], after whatever comes between.
+    pub(crate) fn run_sync(&mut self) {
+        self.ran = self.outstanding.take().map(SyncPoint::run);
+    }
+
+    /// Runs the sync point taken before, unless that was done, and acknowledges what it covers.
     pub(crate) fn end_sync(&mut self) {
-        let (Some(point), Some(log)) = (self.outstanding.take(), &mut self.log) else {
+        let point = self.outstanding.take();
+        let done = self.ran.take().or_else(|| point.map(SyncPoint::run));
+        let (Some(done), Some(log)) = (done, &mut self.log) else {
             return;
         };
-        let result = log.synced(point.run());
+        let result = log.synced(done);
         // Also what failed may have been preceded by something that did not.
         let flushed = usize::try_from(log.flushed_index().0).expect("64 bits");
         self.history.promised(self.disk.recorded(), flushed);
@@ -382,7 +407,7 @@ impl Driver {
             written = votes.synced(point.run()).map(drop);
         }
         if let Err(error) = written {
-            self.failures.push(chain(&error));
+            self.fail(chain(&error));
         }
     }
 
@@ -438,7 +463,7 @@ impl Driver {
     pub(crate) fn make_data_dir(&mut self) {
         let made = DataDir::open_on(Arc::new(self.disk.clone()), Path::new(ROOT));
         if let Err(error) = made {
-            self.failures.push(chain(&error));
+            self.fail(chain(&error));
         }
     }
 
@@ -452,11 +477,11 @@ impl Driver {
                     self.history.promised(self.disk.recorded(), all);
                     checkpoints.insert(group(), checkpoint);
                 }
-                Err(error) => self.failures.push(chain(&error)),
+                Err(error) => self.fail(chain(&error)),
             }
         }
         match self.votes.as_mut().map(VoteJournal::settle) {
-            Some(Err(error)) => self.failures.push(chain(&error)),
+            Some(Err(error)) => self.fail(chain(&error)),
             Some(Ok(())) if !checkpoints.is_empty() => self.write_checkpoint(&checkpoints),
             Some(Ok(())) | None => {}
         }
@@ -469,7 +494,7 @@ impl Driver {
             written.transpose().map_err(|error| chain(&error))
         });
         if let Err(error) = written {
-            self.failures.push(error);
+            self.fail(error);
         }
     }
 
@@ -506,6 +531,10 @@ impl Proven for LogProof {
 
     fn allows(&self, calls: usize, seen: &Seen) -> Result<(), String> {
         self.history.at(calls).allows(seen)
+    }
+
+    fn allows_of_cache(&self, calls: usize, seen: &Seen) -> Result<(), String> {
+        self.history.at(calls).allows_of_cache(seen)
     }
 
     fn era(&self, calls: usize) -> usize {

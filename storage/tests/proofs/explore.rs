@@ -31,6 +31,11 @@ pub(crate) trait Proven {
     /// Whether it may show this when the disk had done so many of the recorded calls.
     fn allows(&self, calls: usize, seen: &Self::Seen) -> Result<(), String>;
 
+    /// Whether it may also show this if the page cache survived.
+    fn allows_of_cache(&self, _calls: usize, _seen: &Self::Seen) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Changes whenever what is allowed changes: states met before are not judged again until then.
     fn era(&self, calls: usize) -> usize;
 
@@ -223,6 +228,7 @@ impl<'a, P: Proven> Explorer<'a, P> {
         let seen = self.recover(disk)?;
         let trace = disk.take_trace();
         self.proven.allows(calls, &seen)?;
+        self.proven.allows_of_cache(calls, &seen)?;
         self.crash_inside(&trace, calls, None)?;
         // What recovery has shown to somebody must not be lost any more.
         self.each_crash(disk, |explorer, after| {

@@ -5,6 +5,8 @@
 //! '---- must be there ----'---- may be there, without gaps ----'
 //! ```
 //!
+//! While the page cache survives, as it does when only the process ends, all that was written must be there.
+//!
 //! A truncation lowers the floor when it begins and cuts the line when it has returned. Every change is
 //! noted with the number of calls recorded by then, so that [`History::at`] can say what counted at any
 //! of them.
@@ -95,6 +97,8 @@ pub(crate) struct Line {
     pub(crate) entries: Vec<Written>,
     /// So many must be there.
     pub(crate) floor: usize,
+    /// So many must be there if nothing but the process has ended.
+    pub(crate) written: usize,
 }
 
 impl Line {
@@ -148,6 +152,18 @@ impl Line {
         seen
     }
 
+    /// Whether a log may show so many entries after the end of its process.
+    pub(crate) fn allows_of_cache(&self, seen: &Seen) -> Result<(), String> {
+        let count = usize::try_from(seen.last_index).unwrap_or(usize::MAX);
+        if count < self.written {
+            return Err(format!(
+                "the log ends with entry {count}, {} were written",
+                self.written
+            ));
+        }
+        Ok(())
+    }
+
     /// Whether a log may show this.
     pub(crate) fn allows(&self, seen: &Seen) -> Result<(), String> {
         let count = usize::try_from(seen.last_index).unwrap_or(usize::MAX);
@@ -180,6 +196,8 @@ pub(crate) fn times_asked() -> [i64; 3] {
 enum Event {
     Staged(Box<Written>),
     Promised(usize),
+    InCache(usize),
+    CacheInDoubt,
     TruncationBegun(usize),
     Truncated(usize),
 }
@@ -189,7 +207,12 @@ impl Line {
         match event {
             Event::Staged(written) => self.entries.push(Written::clone(written)),
             Event::Promised(count) => self.floor = self.floor.max(*count),
-            Event::TruncationBegun(last) => self.floor = self.floor.min(*last),
+            Event::InCache(count) => self.written = self.written.max(*count),
+            Event::CacheInDoubt => self.written = 0,
+            Event::TruncationBegun(last) => {
+                self.floor = self.floor.min(*last);
+                self.written = self.written.min(*last);
+            }
             Event::Truncated(last) => self.entries.truncate(*last),
         }
     }
@@ -215,6 +238,16 @@ impl History {
     /// The first `count` entries are acknowledged.
     pub(crate) fn promised(&mut self, calls: usize, count: usize) {
         self.note(calls, Event::Promised(count));
+    }
+
+    /// The first `count` entries are written.
+    pub(crate) fn in_cache(&mut self, calls: usize, count: usize) {
+        self.note(calls, Event::InCache(count));
+    }
+
+    /// A call failed: the page cache may not hold what was written.
+    pub(crate) fn cache_in_doubt(&mut self, calls: usize) {
+        self.note(calls, Event::CacheInDoubt);
     }
 
     pub(crate) fn truncation_begun(&mut self, calls: usize, last: usize) {

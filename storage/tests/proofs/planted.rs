@@ -49,6 +49,7 @@ fn finders(mistake: Mistake) -> &'static [Proof] {
         | Mistake::HintBeforeData
         | Mistake::TornTailNotCut
         | Mistake::RecoveredCacheNotSynced => &[CrashStates(workloads::APPEND)],
+        Mistake::SyncCoversLater => &[CrashStates(workloads::CACHED)],
         Mistake::SealedWithoutSync => &[CrashStates(workloads::ROLL)],
         Mistake::MagicBytesSearched => &[CrashStates(workloads::FRAMES_IN_VALUES)],
         Mistake::HintNotLowered => &[CrashStates(workloads::TRUNCATE), Install],

@@ -8,6 +8,7 @@ use crate::driver::Driver;
 pub(crate) type Workload = (&'static str, fn(&mut Driver));
 
 pub(crate) const APPEND: Workload = ("append", append);
+pub(crate) const CACHED: Workload = ("cached", cached);
 pub(crate) const ROLL: Workload = ("roll", roll);
 pub(crate) const LOG_START: Workload = ("log start", log_start);
 pub(crate) const TRUNCATE: Workload = ("truncate", truncate);
@@ -22,6 +23,7 @@ pub(crate) const BOUND: Workload = ("bound", bound);
 /// All runs of one log but the large one.
 pub(crate) const WORKLOADS: &[Workload] = &[
     APPEND,
+    CACHED,
     ROLL,
     LOG_START,
     TRUNCATE,
@@ -52,6 +54,32 @@ fn append(driver: &mut Driver) {
         driver.batch(&[5], 60);
     }
     driver.write();
+}
+
+/// Write caching: several writes to a sync, more while it runs, and the end of the process before the next.
+fn cached(driver: &mut Driver) {
+    let writes = |driver: &mut Driver, times: [i64; 3]| {
+        for time in times {
+            driver.batch(&[time], 60);
+            driver.write();
+        }
+    };
+    for at_ms in 0..2 {
+        writes(driver, [1, 4, 2]);
+        driver.start_sync();
+        driver.run_sync();
+        writes(driver, [8, 3, 9]);
+        driver.end_sync();
+        writes(driver, [5, 5, 7]);
+        driver.kill();
+        writes(driver, [6, 1, 8]);
+        driver.roll(at_ms);
+        driver.write();
+        driver.start_sync();
+        driver.batch(&[4], 60);
+        driver.end_sync();
+    }
+    writes(driver, [2, 2, 2]);
 }
 
 /// Segments that end and begin inside groups, some with nothing but a ROLL behind the header.
