@@ -7,17 +7,20 @@
 //! Append -> wait for the turn -> sequence check -> stamped -> proposed in this term -> Effect::Append
 //!                                     '-> repeat, refusal: Reply     '-> dropped: NotLeader, nothing moved
 //!   ... Written -> replies to acks=1     ... Durable -> committed -> Effect::Committed, replies to acks=all
+//!           '-> under write caching: Effect::Visible, replies to acks=all
 //! ```
 //!
 //! The caller's turn: [`Core::step`] for whatever happened, then [`Core::turn`], then do the effects in order;
 //! `turn` again if it says so.
 //!
-//! Invariants, asserted by [`Core::assert_order`]: log start <= high watermark <= written <= next offset.
-//! The high watermark never goes back. `next_offset` moves only with an accepted proposal. Nothing is answered
-//! before it satisfies the acks asked for, a repeat included, nor before this replica's vote is synced. After a
-//! failed write, or a panic of the consensus, nothing is appended or acknowledged again.
+//! Invariants, asserted by [`Core::assert_order`]: log start <= high watermark <= written <= next offset, and
+//! committed <= high watermark, which are the same without write caching (`caching`). The high watermark never
+//! goes back. `next_offset` moves only with an accepted proposal. Nothing is answered before it satisfies the acks
+//! asked for, a repeat included, nor before this replica's vote is synced. After a failed write, or a panic of the
+//! consensus, nothing is appended or acknowledged again.
 
 mod answers;
+mod caching;
 mod proposals;
 mod tail;
 
@@ -81,6 +84,8 @@ pub enum Event<T> {
         /// The broker's clock, milliseconds since 1970.
         now_ms: i64,
     },
+    /// Whether what is written is answered for from now on, before it is synced. What was shown stays shown.
+    WriteCaching(bool),
     /// Records below the offset are no longer needed. Moves at most to the high watermark, and not back.
     MoveLogStart(Offset),
     /// Everything below the offset is written.
@@ -126,6 +131,8 @@ pub enum Effect<T> {
     Send(Box<Message>),
     /// Everything up to the entry is committed: show readers the high watermark, and wake those that wait.
     Committed(EntryIndex, Offset),
+    /// Everything below the offset is written, and shown before it is committed: as with a commit.
+    Visible(Offset),
     /// The entry that begins this leader's term is committed: the partition can be used.
     Serves,
     /// Nobody asks for entries below: segments may be compacted, or removed if the log start passed them.
@@ -144,10 +151,17 @@ pub struct Core<T> {
     group: Group,
     /// The term in which this replica leads.
     leads: Option<LeaderEpoch>,
+    /// The last term that it led in whose first entry is committed.
+    serves: Option<LeaderEpoch>,
+    /// Whether the topic's batches are answered for before they are synced.
+    caching: bool,
     log_start: Offset,
     /// The offset that the next record gets.
     next_offset: Offset,
     written: Offset,
+    /// The offset after the last entry that is committed; never goes back.
+    committed: Offset,
+    /// What readers see: `committed`, or more under write caching.
     high_watermark: Offset,
     producers: Producers,
     /// Batches that came in this turn and have no place yet.
@@ -170,9 +184,12 @@ impl<T> Core<T> {
         Core {
             group,
             leads: None,
+            serves: None,
+            caching: false,
             log_start: recovered.log_start,
             next_offset: recovered.log_end,
             written: recovered.log_end,
+            committed: recovered.high_watermark,
             high_watermark: recovered.high_watermark,
             producers: recovered.producers,
             arriving: VecDeque::new(),
@@ -195,6 +212,7 @@ impl<T> Core<T> {
                 effects.push(Effect::Reply(append.token, closed));
             }
             Event::Append(append) => self.arriving.push_back(append),
+            Event::WriteCaching(on) => self.caching = on,
             Event::Roll { now_ms } => self.want(Entry::Roll { at_ms: now_ms }),
             Event::MoveLogStart(offset) => {
                 let offset = offset.min(self.high_watermark);
@@ -216,6 +234,7 @@ impl<T> Core<T> {
     pub fn turn(&mut self, roll: &dyn Fn(usize) -> bool, effects: &mut Vec<Effect<T>>) -> bool {
         let more = self.propose(roll, effects);
         self.drain(effects);
+        self.show_written(effects);
         if self.group.vote_is_synced() {
             self.answers.written(self.written, effects);
         }
@@ -248,7 +267,7 @@ impl<T> Core<T> {
     /// The producer state to keep when the log is closed: only if everything is committed, and there is
     /// something that the snapshot beside the log does not say.
     pub fn snapshot_at_close(&self) -> Option<Vec<u8>> {
-        let clean = !self.failed && self.high_watermark == self.next_offset;
+        let clean = !self.failed && self.committed == self.next_offset;
         let kept = self.snapshot_kept.unwrap_or(self.log_start);
         let news = kept < self.next_offset;
         (clean && news).then(|| self.producers.snapshot(self.next_offset))
@@ -279,7 +298,7 @@ impl<T> Core<T> {
                     number,
                 }),
                 Output::Truncate(last) => {
-                    self.next_offset = self.tail.truncate(last, self.high_watermark);
+                    self.next_offset = self.tail.truncate(last, self.committed);
                     self.written = self.written.min(self.next_offset);
                     effects.push(Effect::Truncate(last));
                 }
@@ -323,7 +342,9 @@ impl<T> Core<T> {
                 (self.tail.end(), What::Roll(bytes))
             }
             Entry::LogStart { offset } => (self.tail.end(), What::LogStart(*offset)),
-            Entry::NoOp { term } if self.leads == Some(*term) => (self.tail.end(), What::NoOp),
+            Entry::NoOp { term } if self.leads == Some(*term) => {
+                (self.tail.end(), What::NoOp(*term))
+            }
             Entry::NoOp { .. } | Entry::Membership { .. } => (self.tail.end(), What::Other),
         };
         self.tail.push(index, end, what);
@@ -334,10 +355,11 @@ impl<T> Core<T> {
     /// Everything up to the entry is committed: what waited for that has its effect, once readers know.
     fn commit(&mut self, upto: EntryIndex, then: &mut Vec<Effect<T>>) {
         while let Some((end, what)) = self.tail.pop(upto) {
-            self.high_watermark = self.high_watermark.max(end);
+            self.committed = self.committed.max(end);
             match what {
                 What::Other => {}
-                What::NoOp => {
+                What::NoOp(term) => {
+                    self.serves = Some(term);
                     then.push(Effect::Serves);
                     self.restate_voters(then);
                 }
@@ -352,6 +374,7 @@ impl<T> Core<T> {
                 }
             }
         }
+        self.high_watermark = self.high_watermark.max(self.committed);
     }
 
     /// Has the journal say again who votes, so that a start need not look for it through all segments.
@@ -407,6 +430,13 @@ impl<T> Core<T> {
         self.leads = Some(term);
     }
 
+    #[cfg(test)]
+    pub(super) fn testing_propose_voter(&mut self, voter: crate::raft::ReplicaId) {
+        let second = [crate::raft::Change::AddVoter(voter)];
+        let proposed = self.group.propose_membership(&second);
+        proposed.expect("it leads");
+    }
+
     /// Hands the group what makes it panic.
     #[cfg(test)]
     pub(super) fn testing_break_consensus(&mut self) {
@@ -420,10 +450,12 @@ impl<T> Core<T> {
     fn assert_order(&self) {
         assert!(
             self.log_start <= self.high_watermark
+                && self.committed <= self.high_watermark
                 && self.high_watermark <= self.written
                 && self.written <= self.next_offset,
-            "positions are out of order: {} {} {} {}",
+            "positions are out of order: {} {} {} {} {}",
             self.log_start,
+            self.committed,
             self.high_watermark,
             self.written,
             self.next_offset

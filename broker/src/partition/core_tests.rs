@@ -109,7 +109,7 @@ impl Partition {
                     self.votes.push(number);
                 }
                 Effect::Membership { number, .. } => self.votes.push(number),
-                Effect::Committed(_, offset) => self.high_watermark = offset.0,
+                Effect::Committed(_, offset) | Effect::Visible(offset) => self.shown(offset.0),
                 Effect::Snapshot(bytes) => self.snapshots.push(bytes),
                 Effect::Quarantined(reason) => self.quarantined = Some(reason.to_string()),
                 Effect::Serves => self.seen.push("serves"),
@@ -121,6 +121,18 @@ impl Partition {
                 }
             }
         }
+    }
+
+    fn shown(&mut self, offset: i64) {
+        assert!(self.high_watermark <= offset, "it never goes back");
+        self.high_watermark = offset;
+    }
+
+    /// Leads a topic with write caching.
+    fn caching() -> Partition {
+        let mut partition = Partition::leading();
+        partition.step(Event::WriteCaching(true));
+        partition
     }
 
     fn staged(&mut self, index: EntryIndex, entry: Entry) {
@@ -517,4 +529,118 @@ fn a_log_that_did_not_grow_needs_no_new_snapshot() {
     assert_eq!(partition.core.snapshot_at_close(), None);
     let partition = Partition::recovered(ending_at(7), LeaderEpoch(0));
     assert!(partition.core.snapshot_at_close().is_some());
+}
+
+#[test]
+fn under_write_caching_acks_all_waits_for_the_write_and_for_no_sync() {
+    let mut partition = Partition::caching();
+    partition.append(1, Acks::All, plain(2));
+    partition.append(2, Acks::All, plain(1));
+    assert_eq!(partition.answers(), [], "staged is not written");
+    assert_eq!(partition.high_watermark, 0);
+    partition.written(2);
+    assert_eq!(partition.answers(), [(1, Ok(0))]);
+    assert_eq!(partition.high_watermark, 2);
+    partition.written(3);
+    assert_eq!(partition.answers(), [(2, Ok(2))]);
+    assert_eq!(partition.high_watermark, 3);
+    partition.flushed(Offset(2));
+    partition.flushed(Offset(3));
+    assert_eq!(partition.high_watermark, 3, "a commit that comes later");
+    assert_eq!(partition.answers(), [], "nothing is answered twice");
+}
+
+#[test]
+fn write_caching_shows_nothing_before_the_vote_is_synced_and_the_no_op_committed() {
+    let mut partition = Partition::campaigning(Recovered::default(), LeaderEpoch(0));
+    partition.step(Event::WriteCaching(true));
+    partition.append(1, Acks::All, plain(2));
+    partition.written(2);
+    assert!(!partition.core.answers_when_written());
+    partition.sync_votes();
+    partition.written(2);
+    assert_eq!(partition.high_watermark, 0, "the no-op is not synced");
+    partition.hand_in(Event::Durable(EntryIndex(1)));
+    partition.turn();
+    assert!(partition.core.answers_when_written());
+    assert_eq!(partition.high_watermark, 2);
+    assert_eq!(partition.answers(), [(1, Ok(0))]);
+}
+
+#[test]
+fn write_caching_shows_nothing_more_once_another_voter_may_come() {
+    let mut partition = Partition::caching();
+    partition.append(1, Acks::All, plain(1));
+    partition.written(1);
+    partition.core.testing_propose_voter(ReplicaId::new(1, 2));
+    partition.append(2, Acks::All, plain(1));
+    partition.written(2);
+    assert_eq!(partition.answers(), [(1, Ok(0))]);
+    assert_eq!(partition.high_watermark, 1);
+}
+
+#[test]
+fn a_log_start_and_a_snapshot_wait_for_the_commit_under_write_caching_too() {
+    let mut partition = Partition::caching();
+    partition.append(1, Acks::All, sequenced(7, 0, 0, 2));
+    partition.written(2);
+    partition.sync_votes();
+    partition.seen.clear();
+    partition.step(Event::MoveLogStart(Offset(2)));
+    let moved = partition.entries.last();
+    assert!(matches!(moved, Some(Entry::LogStart { offset: Offset(2) })));
+    partition.step(Event::Roll { now_ms: 5 });
+    partition.written(2);
+    assert!(partition.snapshots.is_empty());
+    assert_eq!(partition.seen, [""; 0]);
+    assert_eq!(partition.core.snapshot_at_close(), None, "not committed");
+    partition.flushed(Offset(2));
+    assert_eq!(partition.snapshots.len(), 1);
+    partition.sync_votes();
+    assert_eq!(partition.seen, ["window"]);
+}
+
+#[test]
+fn a_repeat_is_answered_once_the_original_is_written_under_write_caching() {
+    let mut partition = Partition::caching();
+    partition.append(1, Acks::All, sequenced(7, 0, 0, 2));
+    partition.append(2, Acks::All, sequenced(7, 0, 0, 2));
+    assert_eq!(partition.answers(), []);
+    partition.written(2);
+    assert_eq!(partition.answers(), [(1, Ok(0)), (2, Ok(0))]);
+}
+
+#[test]
+fn what_was_shown_stays_shown_when_its_sync_fails_and_nothing_more_is() {
+    let mut partition = Partition::caching();
+    partition.append(1, Acks::All, plain(2));
+    partition.written(2);
+    partition.append(2, Acks::All, plain(1));
+    partition.hand_in(Event::Written(Offset(3)));
+    partition.step(Event::WriteFailed);
+    let closed = Err(AppendFailure::LogClosed);
+    assert_eq!(partition.answers(), [(1, Ok(0)), (2, closed)]);
+    assert_eq!(partition.high_watermark, 2);
+    assert!(!partition.core.answers_when_written());
+}
+
+#[test]
+fn write_caching_goes_on_and_off_while_it_leads() {
+    let mut partition = Partition::leading();
+    partition.append(1, Acks::All, plain(1));
+    partition.written(1);
+    assert_eq!(partition.answers(), []);
+    partition.step(Event::WriteCaching(true));
+    assert_eq!(partition.answers(), [(1, Ok(0))], "it is written");
+    partition.append(2, Acks::All, plain(1));
+    partition.written(2);
+    partition.step(Event::WriteCaching(false));
+    partition.append(3, Acks::All, plain(1));
+    partition.written(3);
+    assert_eq!(partition.answers(), [(2, Ok(1))]);
+    partition.flushed(Offset(1));
+    assert_eq!(partition.high_watermark, 2, "it does not go back");
+    partition.flushed(Offset(3));
+    assert_eq!(partition.answers(), [(3, Ok(2))]);
+    assert_eq!(partition.high_watermark, 3);
 }

@@ -139,6 +139,12 @@ impl Group {
         self.running().is_some_and(Running::is_lone_voter)
     }
 
+    /// Whether it is the only voter and no change of that is under way: what is in its log stays in the log.
+    pub fn decides_alone(&self) -> bool {
+        self.running()
+            .is_some_and(|running| running.is_lone_voter() && !running.node.raft.has_pending_conf())
+    }
+
     /// Whether time matters to it: not while it is alone.
     pub fn needs_ticks(&self) -> bool {
         self.running()

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use headrace_storage::{EntryIndex, Offset};
+use headrace_storage::{EntryIndex, LeaderEpoch, Offset};
 
 /// What happens when an entry is committed.
 #[derive(Debug)]
@@ -10,7 +10,7 @@ pub(super) enum What {
     /// Nothing but that the high watermark moves.
     Other,
     /// The leader of this term may be used.
-    NoOp,
+    NoOp(LeaderEpoch),
     /// The producers as of the segment's end may be kept.
     Roll(Vec<u8>),
     /// Records below are gone.
@@ -62,14 +62,14 @@ impl Tail {
         Some((first.end, first.what))
     }
 
-    /// Forgets the entries behind `last`; gives the offset after it, which is at least the high watermark.
-    pub(super) fn truncate(&mut self, last: EntryIndex, high_watermark: Offset) -> Offset {
+    /// Forgets the entries behind `last`; gives the offset after it, which is at least what is committed.
+    pub(super) fn truncate(&mut self, last: EntryIndex, committed: Offset) -> Offset {
         while self
             .placed
             .pop_back_if(|entry| entry.index > last)
             .is_some()
         {}
-        let end = self.placed.back().map_or(high_watermark, |entry| entry.end);
+        let end = self.placed.back().map_or(committed, |entry| entry.end);
         self.end = end;
         end
     }

@@ -144,6 +144,10 @@ impl Hands<'_> {
                 owned.core.log_starts(owned.log.log_start());
                 owned.waiters.wake();
             }
+            Effect::Visible(high_watermark) => {
+                owned.log.set_high_watermark(high_watermark);
+                owned.waiters.wake();
+            }
             Effect::Serves => owned.opened(),
             // what lies below the log start goes with the upkeep, after file.delete.delay.ms
             Effect::Window(start) => owned.log.raise_first_index(start),

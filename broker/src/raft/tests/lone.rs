@@ -3,7 +3,7 @@
 use headrace_storage::{Entry, EntryIndex, LeaderEpoch};
 
 use super::replica::{Replica, says};
-use crate::raft::{Boot, Dropped, Group, Membership, Role};
+use crate::raft::{Boot, Change, Dropped, Group, Membership, ReplicaId, Role};
 
 fn leading() -> Replica {
     let mut replica = Replica::new(1, &[1]);
@@ -49,6 +49,26 @@ fn nothing_is_committed_before_the_vote_is_synced() {
     replica.sync_votes();
     replica.turn();
     assert_eq!(replica.committed, EntryIndex(2));
+}
+
+#[test]
+fn it_decides_alone_until_a_change_of_the_voters_is_under_way() {
+    let mut replica = leading();
+    assert!(replica.group.decides_alone());
+    replica
+        .group
+        .propose(LeaderEpoch(1), vec![says(1)])
+        .unwrap();
+    replica.turn();
+    assert!(replica.group.decides_alone(), "whatever is not synced");
+    let second = [Change::AddVoter(ReplicaId::new(1, 2))];
+    replica.group.propose_membership(&second).unwrap();
+    assert!(!replica.group.decides_alone());
+    replica.turn();
+    replica.sync_log(usize::MAX);
+    replica.turn();
+    assert_eq!(replica.committed, EntryIndex(3));
+    assert!(!replica.group.decides_alone(), "two vote");
 }
 
 #[test]
