@@ -1,14 +1,19 @@
 //! The clock, as an argument: deciding code is given readings, tests give their own.
 
 use std::fmt::Debug;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Tells the time.
 ///
-/// Readings may go back when an operator sets the clock; nothing that must be ordered relies on them.
+/// Readings of the wall clock may go back when an operator sets it; nothing that must be ordered relies on them.
 pub trait Clock: Debug + Send + Sync {
     /// Milliseconds since 1970.
     fn wall_ms(&self) -> i64;
+
+    /// A moment to measure from; never goes back, whatever is done to the wall clock.
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
 }
 
 /// The clock of the machine.

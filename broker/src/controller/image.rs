@@ -108,16 +108,12 @@ impl Image {
             return Err(TopicRefused::Partitions(partitions));
         }
         let config = TopicConfig::parse(overrides)?;
-        if config.write_caching {
-            let reason = if topic_name::is_vital(name) {
-                "what this topic holds must survive a power cut"
-            } else {
-                "not there yet: every batch is synced before acks=all is answered"
-            };
+        if config.write_caching && topic_name::is_vital(name) {
+            let reason = format!("what {name} holds must survive a power cut");
             return Err(TopicRefused::Config(ConfigError::Invalid {
                 name: "write.caching",
                 value: "true".to_owned(),
-                reason: reason.to_owned(),
+                reason,
             }));
         }
         Ok(config)
@@ -297,13 +293,20 @@ mod tests {
     }
 
     #[test]
-    fn write_caching_is_refused_and_not_ignored() {
+    fn write_caching_is_refused_where_a_power_cut_may_lose_nothing() {
         let cached = Overrides::from([("write.caching".to_owned(), "true".to_owned())]);
         let image = sample();
-        for name in ["c", "__consumer_offsets", "__headrace_positions"] {
-            let refused = image.check(name, 1, &cached);
-            assert!(matches!(refused, Err(TopicRefused::Config(_))), "{name}");
+        for name in [
+            "__consumer_offsets",
+            "__transaction_state",
+            "__headrace_positions",
+        ] {
+            let refused = image.check(name, 1, &cached).unwrap_err().to_string();
+            assert!(refused.contains("write.caching"), "{refused}");
+            assert!(refused.contains("must survive a power cut"), "{refused}");
         }
+        let taken = image.check("c", 1, &cached).unwrap();
+        assert!(taken.write_caching);
     }
 
     #[test]

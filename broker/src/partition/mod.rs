@@ -11,6 +11,8 @@
 //! journal; `core` (with `raft` inside) and `producers` decide and are pure; `waiters` wakes fetches.
 
 mod boot;
+#[cfg(test)]
+mod caching_tests;
 pub mod core;
 #[cfg(test)]
 mod core_tests;
@@ -44,6 +46,7 @@ pub use registry::Registry;
 pub use topics::{NotServed, Partition, Topic, Topics};
 pub use waiters::{Parked, Waiters};
 
+use crate::topic_config::Flush;
 use producers::SequenceError;
 use shard::{Message, Slot};
 use space::{SpaceGuard, Writer};
@@ -55,7 +58,7 @@ pub enum Acks {
     None,
     /// It is written to the leader's file.
     Leader,
-    /// It is durable on all that count.
+    /// It is durable on all that count, or written under write caching.
     All,
 }
 
@@ -175,6 +178,14 @@ impl Handle {
         timeout(within, answered)
             .await
             .unwrap_or(Err(AppendFailure::TimedOut))
+    }
+
+    /// Has batches that are submitted from now on answered for like this. What was answered for before its
+    /// sync is synced soon. Partitions of topics that are vital (`topic_name`) are never asked to.
+    pub async fn set_flush(&self, flush: Flush) -> Result<(), AppendFailure> {
+        let slot = self.0.slot;
+        let sent = self.0.inbox.send(Message::Flush { slot, flush }).await;
+        sent.map_err(|_| AppendFailure::Stopping)
     }
 
     /// Why the partition takes no more writes until the next start; reads go on.

@@ -336,6 +336,7 @@ impl Owner {
             slot,
             opened,
             log_append_time: config.log_append_time,
+            flush: config.flush(),
             rules: Rules::of(config),
             waiters: Arc::clone(&waiters),
             closed: Arc::clone(&closed),

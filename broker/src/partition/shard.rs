@@ -5,12 +5,13 @@
 //!        ^                            ^                        '-> logs: one write each, one sync each
 //!        '---- Synced, VotesSynced ---'- Written, Durable, VotesSynced        (syncs run on workers)
 //! ```
-//! All that arrives for a log while its sync runs forms its next group. At most one tick is taken per turn of
-//! the loop, so nothing is replayed after a pause.
+//! All that arrives for a log while its sync runs forms its next group. Under write caching a sync may wait
+//! (`caching`). At most one tick is taken per turn of the loop, so nothing is replayed after a pause.
 //!
 //! The thread ends when it is told to stop (logs are closed) or when all senders are gone (they are not:
-//! what was acknowledged is durable, the next start recovers).
+//! what was acknowledged is durable, or written under write caching; the next start recovers).
 
+mod caching;
 mod effects;
 mod upkeep;
 mod writes;
@@ -32,6 +33,8 @@ use super::upkeep::{Rules, Stats};
 use super::votes::Votes;
 use super::{Acks, AppendFailure, Appended, Closed, Waiters};
 use crate::clock::Clock;
+use crate::topic_config::Flush;
+use caching::{Cache, Deadlines};
 
 pub(super) use upkeep::Cleaning;
 
@@ -55,6 +58,7 @@ pub(super) struct Adopt {
     pub(super) slot: Slot,
     pub(super) opened: Opened,
     pub(super) log_append_time: bool,
+    pub(super) flush: Flush,
     pub(super) rules: Rules,
     pub(super) waiters: Arc<Waiters>,
     pub(super) closed: Closed,
@@ -83,6 +87,11 @@ pub(super) enum Message {
     /// End the segment: its time has come.
     Roll {
         slot: Slot,
+    },
+    /// Answer for batches like this from now on.
+    Flush {
+        slot: Slot,
+        flush: Flush,
     },
     /// Records below are no longer needed.
     MoveLogStart {
@@ -123,6 +132,7 @@ pub(super) fn start(
         partitions: HashMap::new(),
         touched: BTreeSet::new(),
         unwritten: BTreeSet::new(),
+        deadlines: Deadlines::default(),
         effects: Vec::new(),
         ticked: false,
         stop: None,
@@ -145,6 +155,7 @@ struct Owned {
     /// The log start as the upkeep saw it last, and when the files below it may go.
     removal: (Offset, i64),
     syncing: bool,
+    cache: Cache,
     /// Effects from a cut on that has to wait for the sync that is under way.
     held: VecDeque<Effect<Reply>>,
     /// Who waits for this node to lead.
@@ -176,6 +187,8 @@ struct Shard {
     touched: BTreeSet<Slot>,
     /// Logs with something to write or sync.
     unwritten: BTreeSet<Slot>,
+    /// Logs that need not be synced yet.
+    deadlines: Deadlines,
     /// Reused by every turn.
     effects: Vec<Effect<Reply>>,
     ticked: bool,
@@ -189,9 +202,11 @@ impl Shard {
             for message in messages.drain(..) {
                 self.take(message);
             }
-            if std::mem::take(&mut self.ticked) {
+            let ticked = std::mem::take(&mut self.ticked);
+            if ticked {
                 self.tick();
             }
+            self.sync_due(ticked);
             self.turns();
             if self.stop.is_some() && self.is_idle() {
                 break;
@@ -216,6 +231,7 @@ impl Shard {
                 let now_ms = self.clock.wall_ms();
                 self.step(slot, Event::Roll { now_ms });
             }
+            Message::Flush { slot, flush } => self.set_flush(slot, flush),
             Message::MoveLogStart { slot, to } => self.step(slot, Event::MoveLogStart(to)),
             Message::Upkeep { stats, reply } => {
                 self.upkeep(&stats);
@@ -224,13 +240,17 @@ impl Shard {
             Message::Cleaning(asked) => self.cleaning(asked),
             Message::Drop { slot, reply } => {
                 self.step(slot, Event::Abandon(AppendFailure::Deleted));
-                if let Some(owned) = self.partitions.remove(&slot) {
+                if let Some(mut owned) = self.partitions.remove(&slot) {
                     self.votes.forget(slot, owned.id);
+                    self.deadlines.end(slot, &mut owned.cache, false);
                     owned.waiters.wake();
                 }
                 answer(reply, ());
             }
-            Message::Stop { reply } => self.stop = Some(reply),
+            Message::Stop { reply } => {
+                self.stop = Some(reply);
+                self.sync_all();
+            }
         }
     }
 
@@ -239,6 +259,7 @@ impl Shard {
             slot,
             opened,
             log_append_time,
+            flush,
             rules,
             waiters,
             closed,
@@ -254,11 +275,15 @@ impl Shard {
             rules,
             removal: (Offset(0), i64::MIN),
             syncing: false,
+            cache: Cache::new(flush),
             held: VecDeque::new(),
             opening: Some(reply),
         };
         self.votes.hint(owned.id, owned.log.hint(), 0);
         self.partitions.insert(slot, owned);
+        if flush != Flush::BeforeAck {
+            self.step(slot, Event::WriteCaching(true));
+        }
         self.step(slot, Event::Campaign);
     }
 

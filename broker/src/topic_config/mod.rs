@@ -15,7 +15,8 @@ use headrace_storage::record::Compression;
 
 pub use table::SETTINGS;
 
-/// How long a batch is unsynced at most under write caching, unless `flush.ms` says otherwise.
+/// How long a batch waits for its sync at most under write caching, unless `flush.ms` says otherwise: Redpanda's
+/// default, and as long as a tick, below which a shard cannot wait.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Settings that a topic was created with, by name, as the client wrote them.
@@ -112,11 +113,11 @@ pub struct TopicConfig {
     pub file_delete_delay: Duration,
     /// Answer for what is written, before it is synced; see [`TopicConfig::flush`].
     pub write_caching: bool,
-    /// Most bytes answered for and not synced.
+    /// Under write caching: so many unsynced bytes begin a sync.
     pub flush_bytes_max: u64,
-    /// Longest time that a batch answered for is not synced; `None`: not set.
+    /// Under write caching: the longest time until the sync of a batch begins; `None`: not set.
     pub flush_interval: Option<Duration>,
-    /// Most records answered for and not synced; `None`: no limit.
+    /// Under write caching: so many unsynced records begin a sync; `None`: no limit.
     pub flush_records_max: Option<u64>,
 }
 

@@ -82,7 +82,8 @@ pub const SETTINGS: &[Setting] = &[
         synonym: None,
         kind: Kind::Long,
         default: "262144",
-        doc: "With write.caching, the most bytes that are answered for and not synced; without it, none ever are.",
+        doc: "With write.caching, the unsynced bytes at which a sync begins; never are more than 4 MiB, or one larger \
+              batch, answered for and not synced. Without it, none are.",
         apply: |config, text| {
             config.flush_bytes_max = unsigned(text, 1, FLUSH_BYTES_MAX)?;
             Ok(())
@@ -93,7 +94,8 @@ pub const SETTINGS: &[Setting] = &[
         synonym: Some("log.flush.interval.messages"),
         kind: Kind::Long,
         default: "9223372036854775807",
-        doc: "With write.caching, the most records that are answered for and not synced; without it, none ever are.",
+        doc: "With write.caching, the unsynced records at which a sync begins; without it, none are ever answered for \
+              and not synced.",
         apply: |config, text| {
             config.flush_records_max = limit(text, 1)?;
             Ok(())
@@ -104,8 +106,9 @@ pub const SETTINGS: &[Setting] = &[
         synonym: Some("log.flush.interval.ms"),
         kind: Kind::Long,
         default: "9223372036854775807",
-        doc: "With write.caching, the longest time in milliseconds until a batch that was answered for is synced, the \
-              default meaning 100; without it, a batch is synced before it is answered for.",
+        doc: "With write.caching, the longest time in milliseconds until the sync of a batch that was answered for \
+              begins, the default meaning 100, and less than 100 at once; without it, a batch is synced before it \
+              is answered for.",
         apply: |config, text| {
             config.flush_interval = limit(text, 0)?.map(Duration::from_millis);
             Ok(())
@@ -261,7 +264,7 @@ pub const SETTINGS: &[Setting] = &[
         kind: Kind::Boolean,
         default: "false",
         doc: "Whether a batch is answered for when it is written, before it is synced; flush.ms, flush.bytes and \
-              flush.messages bound what a power cut may lose.",
+              flush.messages bound what a power cut may lose. Internal topics refuse it.",
         apply: |config, text| {
             config.write_caching = boolean(text)?;
             Ok(())

@@ -86,6 +86,11 @@ impl Server {
         Server::start_on(self.disk.crash(), self.config, self.clock).await
     }
 
+    /// Starts again as after the end of the process alone: the page cache is what it was.
+    pub(crate) async fn kill(self) -> Server {
+        Server::start_on(self.disk.fork(), self.config, self.clock).await
+    }
+
     /// What its clock says.
     pub(crate) fn now_ms(&self) -> i64 {
         self.clock.wall_ms()

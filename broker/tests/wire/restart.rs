@@ -101,6 +101,36 @@ async fn a_repeat_after_a_restart_gets_the_original_offset() {
 }
 
 #[tokio::test]
+async fn the_death_of_the_process_loses_nothing_under_write_caching() {
+    let mut server = Server::start().await;
+    let mut client = server.connect().await;
+    let settings = [("write.caching", "true"), ("flush.ms", "3600000")];
+    create_topic(&mut client, "t", &settings).await;
+    let mut sent = 0;
+    for _ in 0..3 {
+        for sequence in sent..sent + 8 {
+            let batch = sequenced(7, 0, sequence, &["x"]);
+            let offset = produced(&mut client, "t", batch).await;
+            assert_eq!(offset, i64::from(sequence));
+        }
+        sent += 8;
+        assert_eq!(
+            read_all(&mut client, "t").await.len(),
+            usize::try_from(sent).unwrap()
+        );
+        server = server.kill().await;
+        client = server.connect().await;
+        assert_eq!(
+            read_all(&mut client, "t").await.len(),
+            usize::try_from(sent).unwrap()
+        );
+    }
+    let repeat = sequenced(7, 0, sent - 1, &["x"]);
+    let original = produced(&mut client, "t", repeat).await;
+    assert_eq!(original, i64::from(sent - 1), "its producer is known too");
+}
+
+#[tokio::test]
 async fn a_power_cut_loses_nothing_that_was_acknowledged() {
     let mut server = Server::start().await;
     let mut client = server.connect().await;

@@ -38,6 +38,22 @@ async fn topic_count(client: &mut Client) -> usize {
 }
 
 #[tokio::test]
+async fn write_caching_can_be_set_but_not_where_a_power_cut_may_lose_nothing() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    let cached = |name| topic(name, 1, &[("write.caching", "true"), ("flush.ms", "500")]);
+    assert_eq!(created(&mut client, cached("t")).await, ErrorCode::NONE);
+    let made = create(&mut client, vec![cached("__headrace_positions")]).await;
+    let refused = &made.topics[0];
+    assert_eq!(refused.error_code, ErrorCode::INVALID_CONFIG);
+    let message = refused.error_message.as_deref().unwrap();
+    assert!(
+        message.contains("write.caching") && message.contains("power cut"),
+        "{message}"
+    );
+}
+
+#[tokio::test]
 async fn every_version_creates_a_topic_and_says_what_it_made() {
     let server = Server::start().await;
     let mut client = server.connect().await;

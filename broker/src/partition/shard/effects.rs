@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use headrace_storage::Entry;
 use tracing::{error, warn};
 
 use super::{Owned, Reply, Shard, Slot, answer};
@@ -124,6 +125,10 @@ impl Hands<'_> {
             }
             Effect::Append(index, entry) => {
                 self.unwritten.insert(self.slot);
+                if !matches!(entry, Entry::Batch(_)) {
+                    // it has its effect when it is committed
+                    owned.cache.press();
+                }
                 match owned.log.append(entry) {
                     Ok(at) if at == index => {}
                     Ok(at) => {

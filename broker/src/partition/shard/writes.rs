@@ -8,7 +8,7 @@ use super::{Message, Shard, Slot, answer};
 use crate::partition::core::Event;
 
 impl Shard {
-    /// One write for all that was staged, and the sync of what is written.
+    /// One write for all that was staged, and the sync of what is written, unless that may wait.
     pub(super) fn write(&mut self, slot: Slot) {
         let Some(owned) = self.partitions.get_mut(&slot) else {
             return;
@@ -26,13 +26,17 @@ impl Shard {
         let Some(owned) = self.partitions.get_mut(&slot) else {
             return;
         };
-        if owned.syncing {
+        let stops = self.stop.is_some();
+        let waits = !stops && owned.may_wait(slot, &*self.clock, &mut self.deadlines);
+        if waits || owned.syncing {
             return;
         }
         let Some(point) = owned.log.sync_point() else {
             return;
         };
         owned.syncing = true;
+        let held_back = owned.log.has_staged();
+        self.deadlines.end(slot, &mut owned.cache, held_back);
         let inbox = self.own_inbox.clone();
         self.syncer.submit(point, move |done| {
             if let Some(inbox) = inbox.upgrade() {
