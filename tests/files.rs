@@ -158,6 +158,9 @@ fn a_running_brokers_files_are_left_alone() {
         let told = error_line(&log(&[command], broker.data.path()));
         assert!(told.contains("stop the broker first"), "{told}");
     }
+    let nothing = tempfile::tempdir().unwrap();
+    let told = error_line(&log(&["verify"], nothing.path()));
+    assert!(told.contains("neither a data directory"), "{told}");
     let told = error_line(&log(&["inspect"], Path::new("no/such/file.log")));
     assert!(told.contains("no/such/file.log"), "{told}");
 }

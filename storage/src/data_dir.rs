@@ -4,6 +4,7 @@
 //! data/
 //!   lock                            held by the one process that uses the directory
 //!   meta                            format version, cluster id, node id (checksummed text)
+//!   checkpoint                      what each log was at a clean stop; gone while the broker runs
 //!   votes-{shard}                   terms, votes and flushed hints of a shard's partitions (`votes`)
 //!   catalogue                       whatever the broker keeps there (checksummed, opaque here)
 //!   topics/{topic id}-{partition}/  one log each
@@ -62,6 +63,16 @@ pub enum DataDirError {
         /// The version stated, as text.
         found: String,
     },
+    /// There is a broker's data, but no `meta` that says whose.
+    #[error(
+        "data directory {dir} has {found} but no meta, which says whose they are: put it back; nothing was changed"
+    )]
+    MetaMissing {
+        /// The directory.
+        dir: PathBuf,
+        /// What is there, in words.
+        found: &'static str,
+    },
     /// `meta` lacks a line or holds nonsense.
     #[error("data directory {dir}: meta has no valid {field}")]
     Meta {
@@ -105,10 +116,14 @@ impl DataDir {
         lock: Option<DirLock>,
     ) -> Result<DataDir, DataDirError> {
         let topics = root.join(TOPICS);
+        let meta = root.join(META);
+        let known = read_atomic(&*disk, &meta)?;
+        if known.is_none() {
+            check_empty(&*disk, root)?;
+        }
         disk.create_dir_all(&topics)
             .map_err(|source| io_error("create", &topics, source))?;
-        let meta = root.join(META);
-        let (cluster_id, node_id) = if let Some(content) = read_atomic(&*disk, &meta)? {
+        let (cluster_id, node_id) = if let Some(content) = known {
             let (version, cluster_id, node_id) = parse_meta(root, &content)?;
             if version != FORMAT_VERSION {
                 tracing::info!(
@@ -216,6 +231,27 @@ pub fn parse_log_dir(name: &str) -> Option<(Uuid, i32)> {
     (name == format!("{}-{partition}", topic_id.hyphenated())).then_some((topic_id, partition))
 }
 
+/// A directory without `meta` may hold what a first start left before it wrote that, and nothing else of ours.
+fn check_empty(disk: &dyn Disk, root: &Path) -> Result<(), DataDirError> {
+    let list = |dir: &Path| match disk.list(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        listed => listed.map_err(|source| io_error("list", dir, source)),
+    };
+    let names = list(root)?;
+    let logs = list(&root.join(TOPICS))?;
+    let found = if logs.iter().any(|name| parse_log_dir(name).is_some()) {
+        "logs"
+    } else if names.iter().any(|name| name.starts_with("votes-")) {
+        "votes"
+    } else {
+        return Ok(());
+    };
+    Err(DataDirError::MetaMissing {
+        dir: root.to_path_buf(),
+        found,
+    })
+}
+
 fn write_meta(
     disk: &dyn Disk,
     meta: &Path,
@@ -289,6 +325,21 @@ mod tests {
                 .to_string()
                 .contains(&dir.path().display().to_string())
         );
+    }
+
+    #[test]
+    fn data_without_meta_is_refused_and_not_given_to_a_new_cluster() {
+        for (made, found) in [
+            (format!("topics/{}-0", Uuid::nil()), "logs"),
+            ("votes-0".to_owned(), "votes"),
+        ] {
+            let disk: Arc<dyn Disk> = Arc::new(MemoryDisk::new());
+            let root = Path::new("/data");
+            disk.create_dir_all(&root.join(made)).unwrap();
+            let refused = DataDir::open_on(Arc::clone(&disk), root).unwrap_err();
+            assert!(refused.to_string().contains(found), "{refused}");
+            assert!(!disk.list(root).unwrap().iter().any(|name| name == META));
+        }
     }
 
     #[test]

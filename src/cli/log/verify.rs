@@ -42,6 +42,7 @@ pub(super) fn dir(out: &mut impl Write, dir: &Path, json: bool) -> anyhow::Resul
             votes.states.get(group).and_then(|state| state.hint)
         })?
     } else {
+        check_is_log(&*disk, dir)?;
         vec![(dir.to_path_buf(), None)]
     };
     let count = places.len();
@@ -54,7 +55,21 @@ pub(super) fn dir(out: &mut impl Write, dir: &Path, json: bool) -> anyhow::Resul
     if damaged > 0 {
         out.flush()?;
         bail!(
-            "{damaged} damaged of {count} logs; a broker refuses to start with them: put back a copy of their files, or take their directories away and lose what is in them"
+            "{damaged} damaged of {count} logs: a broker does not serve them and leaves them as they are; put back a copy of their files, or delete their topics"
+        );
+    }
+    Ok(())
+}
+
+/// A directory in which there is nothing to check is no sound log.
+fn check_is_log(disk: &dyn Disk, dir: &Path) -> anyhow::Result<()> {
+    let names = disk.list(dir);
+    let names = names.with_context(|| format!("cannot list {}", dir.display()))?;
+    let is_segment = |name: &String| Path::new(name).extension().is_some_and(|is| is == "log");
+    if !names.iter().any(is_segment) {
+        bail!(
+            "{} is neither a data directory (meta and topics/ are missing) nor a log's directory (no .log file is in it)",
+            dir.display()
         );
     }
     Ok(())

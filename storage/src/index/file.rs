@@ -165,6 +165,19 @@ pub(crate) fn read_index(disk: &dyn Disk, path: &Path) -> Option<SparseIndex> {
     (parts.end.end == summary.segment_bytes).then_some(parts.index)
 }
 
+/// The same, if it is that of the segment `name`, whole, with `segment_bytes`: a file may have been put under
+/// another's name.
+pub(crate) fn read_index_of(
+    disk: &dyn Disk,
+    path: &Path,
+    name: &SegmentName,
+    segment_bytes: u64,
+) -> Option<SparseIndex> {
+    let summary = read_summary(disk, path)?;
+    let is_its = summary.name == *name && summary.segment_bytes == segment_bytes;
+    is_its.then(|| read_index(disk, path)).flatten()
+}
+
 /// The index of a file that has no seal, since its segment is still written to: all parts, which must fill
 /// the file. It ends where the last part does; only looking at files asks for it.
 pub(crate) fn read_unsealed(disk: &dyn Disk, path: &Path) -> Option<SparseIndex> {

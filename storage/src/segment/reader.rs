@@ -13,11 +13,12 @@ use bytes::Bytes;
 
 use super::Span;
 use super::cut::Cut;
-use super::format::{Head, PREFIX_BYTES, as_u64, read_head};
+use super::format::{CONTROL_BYTES_MIN, Head, PREFIX_BYTES, as_u64, crc_field, read_head};
 use super::window::{LOOK_UP_BYTES, SCAN_BYTES, Window};
 use super::writer::Writer;
 use crate::compaction::header::CompactedHeader;
 use crate::fs::{Disk, DiskFile, OpenMode};
+use crate::index::file::SegmentName;
 use crate::index::rebuild::{Walked, rebuild};
 use crate::index::{
     AbortedTransaction, CachedIndex, IndexEntry, IndexRef, OpenTransactions, SparseIndex,
@@ -242,13 +243,29 @@ impl Segment {
                 if let Some(index) = sealed.index.get() {
                     return Ok(IndexRef::Sealed(index));
                 }
-                let loaded = match index_file::read_index(&*sealed.disk, &sealed.index_path) {
+                let loaded = match self.kept_index(sealed)? {
                     Some(index) => index,
                     None => self.rebuild_index(sealed)?,
                 };
                 Ok(IndexRef::Sealed(sealed.index.put(loaded)))
             }
         }
+    }
+
+    /// The index beside a sealed segment, if there is one, whole and of this very segment.
+    fn kept_index(&self, sealed: &SealedFile) -> Result<Option<SparseIndex>, ReadError> {
+        let name = SegmentName {
+            base_offset: self.base_offset,
+            base_index: self.base_index,
+            header_crc: crc_field(&self.range(0, CONTROL_BYTES_MIN)?),
+        };
+        let (disk, path) = (&*sealed.disk, &sealed.index_path);
+        Ok(index_file::read_index_of(
+            disk,
+            path,
+            &name,
+            self.size_bytes,
+        ))
     }
 
     /// Walks the heads of a sealed segment whose index is missing or damaged.

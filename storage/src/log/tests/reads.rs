@@ -180,3 +180,43 @@ fn a_file_that_ends_inside_its_segment_is_an_error() {
         assert!(read.is_err(), "from {from}");
     }
 }
+
+#[test]
+fn index_file_of_another_segment_is_not_believed() {
+    let disk = MemoryDisk::new();
+    let mut log = open(&disk).unwrap();
+    for _ in 0..3 {
+        append(&mut log, &[1, 2], 100);
+        append(&mut log, &[3], 5_000);
+        log.append(Entry::Roll { at_ms: 1 }).unwrap();
+        settle(&mut log);
+    }
+    let expected = all(&log);
+    let checkpoint = log.close().unwrap();
+    let paths = segment_paths(&disk);
+    let indexes: Vec<_> = paths
+        .iter()
+        .map(|path| path.with_extension("index"))
+        .collect();
+    let bytes: Vec<_> = indexes
+        .iter()
+        .map(|path| disk.bytes_of(path).unwrap())
+        .collect();
+    for (path, other) in indexes.iter().zip([1, 2, 0]) {
+        disk.damage(path, |own| own.clone_from(&bytes[other]));
+    }
+    let known = Known {
+        checkpoint: Some(checkpoint),
+        ..Known::default()
+    };
+    let disk = Arc::new(disk.clone());
+    let log = Log::open(
+        disk,
+        Path::new(DIR),
+        identity(),
+        LogConfig::default(),
+        known,
+    )
+    .unwrap();
+    assert_eq!(all(&log), expected);
+}
