@@ -42,6 +42,10 @@ pub(super) use upkeep::Cleaning;
 /// bounded elsewhere; a few hundred are one turn's work, more would only add to latency.
 const INBOX_MESSAGES_MAX: usize = 1024;
 
+/// Ticks between two writes of flushed hints without regard to how much they cover: a second. Damage below a
+/// hint is never taken for a torn tail.
+const HINT_TICKS: u32 = 10;
+
 /// Messages taken per turn: enough for a full group, few enough that syncs are noticed soon.
 const TURN_MESSAGES_MAX: usize = 256;
 
@@ -135,6 +139,7 @@ pub(super) fn start(
         deadlines: Deadlines::default(),
         effects: Vec::new(),
         ticked: false,
+        ticks: 0,
         stop: None,
     };
     thread::Builder::new()
@@ -192,6 +197,8 @@ struct Shard {
     /// Reused by every turn.
     effects: Vec<Effect<Reply>>,
     ticked: bool,
+    /// Since the start.
+    ticks: u32,
     stop: Option<oneshot::Sender<Result<Checkpoints, WriteError>>>,
 }
 
@@ -314,6 +321,10 @@ impl Shard {
         let slots: Vec<Slot> = self.partitions.iter().filter_map(mind).collect();
         for slot in slots {
             self.step(slot, Event::Tick);
+        }
+        self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(HINT_TICKS) {
+            self.votes.press_hints();
         }
     }
 

@@ -147,3 +147,28 @@ async fn terms_rise_with_each_start_whatever_the_number_of_shards() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_process_that_dies_leaves_hints_of_the_last_seconds() {
+    let disk = MemoryDisk::new();
+    let registry = open(&disk, 1).await;
+    let made = topic(&registry, 1).await;
+    let handle = made.partition(0).unwrap();
+    handle.append(batch(), Acks::All, WITHIN).await.unwrap();
+    let group = GroupId {
+        topic_id: made.id,
+        partition: 0,
+    };
+    let written = async {
+        loop {
+            let states = VoteJournal::load(&disk, root()).unwrap().states;
+            let hint = states.get(&group).and_then(|state| state.hint);
+            if hint.is_some_and(|hint| hint.offset == Offset(1)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(WITHIN, written).await.unwrap();
+    registry.close().await.unwrap();
+}

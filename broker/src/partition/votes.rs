@@ -73,6 +73,11 @@ impl Votes {
         self.journal.note_synced_bytes(synced_bytes);
     }
 
+    /// Has the next write take the hints along that wait for more data.
+    pub(super) fn press_hints(&mut self) {
+        self.journal.press_hints();
+    }
+
     /// Lowers a hint, durably: a log is about to be cut. Blocks.
     pub(super) fn lower_hint(&mut self, group: GroupId, hint: Hint) -> io::Result<()> {
         let lowered = self.journal.lower_hint(group, hint);

@@ -220,7 +220,8 @@ impl Recovery {
             Behind::Nothing => Ok(End::Clean),
             Behind::Torn => {
                 let path = found.path.display();
-                tracing::info!(%path, position = scan.end, size, reason, "torn tail is cut");
+                let end = scan.tail.offset.0;
+                tracing::warn!(%path, position = scan.end, size, end, reason, "torn tail is cut");
                 Ok(End::Torn)
             }
             Behind::Durable(end) => corrupt(format!(

@@ -162,6 +162,14 @@ impl VoteJournal {
         self.unsynced_data = self.unsynced_data.saturating_add(bytes);
     }
 
+    /// Has the next write take hints along that wait for more data. Called every now and then, so that a
+    /// process that dies leaves hints behind that are no older than that: below them nothing is ever cut.
+    pub fn press_hints(&mut self) {
+        if self.unwritten_data > 0 {
+            self.unwritten_data = self.unwritten_data.max(HINT_WRITE_BYTES);
+        }
+    }
+
     /// Stages that a group is no more.
     pub fn forget(&mut self, group: GroupId) {
         if let Some(entry) = self.entries.get_mut(&group) {

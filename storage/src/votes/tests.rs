@@ -210,6 +210,27 @@ fn raised_hints_are_written_and_synced_by_the_data_they_cover() {
 }
 
 #[test]
+fn pressed_hints_are_written_and_not_synced() {
+    let disk = new_disk();
+    let mut journal = fresh(&disk);
+    journal.set_vote(group(1), LeaderEpoch(1), 1);
+    sync(&mut journal).unwrap();
+    let before = disk.calls();
+    journal.press_hints();
+    journal.write().unwrap();
+    assert_eq!(disk.calls(), before, "nothing is staged");
+    journal.set_hint(group(1), hint(7));
+    journal.note_synced_bytes(1);
+    journal.write().unwrap();
+    assert_eq!(load(&copy(&disk)).states[&group(1)].hint, None);
+    journal.press_hints();
+    journal.write().unwrap();
+    let seen = load(&copy(&disk)).states[&group(1)].hint;
+    assert_eq!(seen, Some(hint(7)), "after a kill");
+    assert!(journal.sync_point().is_none());
+}
+
+#[test]
 fn lowered_hint_is_durable_on_return_and_a_vote_takes_hints_along() {
     let disk = new_disk();
     let mut journal = fresh(&disk);
