@@ -22,8 +22,10 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::fs::{
-    AtomicFileError, CachedDisk, DirLock, Disk, LockError, RealDisk, read_atomic, write_atomic,
+    AtomicFileError, CachedDisk, DirLock, Disk, LockError, OpenMode, RealDisk, read_atomic,
+    write_atomic,
 };
+use crate::inspect::verify_log;
 
 /// The version of everything below the data directory that this program reads and writes.
 pub const FORMAT_VERSION: u32 = 2;
@@ -33,6 +35,8 @@ const FORMAT_VERSION_BEFORE: u32 = 1;
 const NODE_ID: i32 = 1;
 const META: &str = "meta";
 const TOPICS: &str = "topics";
+/// An empty file in the directory of a log whose topic is being deleted.
+const DELETED: &str = "deleted";
 
 /// Why a data directory cannot be used.
 #[derive(Debug, Error)]
@@ -186,6 +190,39 @@ impl DataDir {
             .iter()
             .filter_map(|name| parse_log_dir(name))
             .collect())
+    }
+
+    /// Says in the log's directory that its topic is being deleted, so that a start which finds it without a topic
+    /// may go on with that.
+    pub fn mark_deleted(&self, topic_id: Uuid, partition: i32) -> Result<(), DataDirError> {
+        let path = self.log_dir(topic_id, partition).join(DELETED);
+        let made = self.disk.open(&path, OpenMode::Create).map(drop);
+        made.map_err(|source| io_error("create", &path, source))
+    }
+
+    /// Takes that back, for a topic that was not deleted after all.
+    pub fn unmark_deleted(&self, topic_id: Uuid, partition: i32) -> Result<(), DataDirError> {
+        let path = self.log_dir(topic_id, partition).join(DELETED);
+        match self.disk.remove(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(io_error("remove", &path, error))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Whether a log that no topic names may be removed: its topic was being deleted, or it never held a record,
+    /// as one whose topic was being made.
+    pub fn is_leftover(&self, topic_id: Uuid, partition: i32) -> Result<bool, DataDirError> {
+        let dir = self.log_dir(topic_id, partition);
+        let names = self.disk.list(&dir);
+        let names = names.map_err(|source| io_error("list", &dir, source))?;
+        if names.iter().any(|name| name == DELETED) {
+            return Ok(true);
+        }
+        let found = verify_log(&self.disk, &dir, None);
+        let found = found.map_err(|source| io_error("read", &dir, source))?;
+        Ok(found.damage.is_none() && found.log_start == found.log_end)
     }
 
     /// Removes the log of a deleted partition, durably; one that is not there is fine.

@@ -3,6 +3,8 @@
 //! It may block: on the disk, and on the shards that take and drop logs for it. The last catalogue written
 //! is the truth; an image whose write failed is thrown away.
 
+mod load;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -12,12 +14,12 @@ use headrace_storage::data_dir::DataDir;
 use headrace_storage::votes::{GroupId, VoteState};
 use headrace_storage::{Checkpoints, LogConfig, LogIdentity, LogReader, WriteError};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::boot::Identity;
 use super::opener::{Existing, OpenFailure, Opened, Place, open_all};
-use super::registry::{ChangeFailure, LoadError, NewTopic};
+use super::registry::{ChangeFailure, NewTopic};
 use super::shard::{Adopt, Message, Slot, answer};
 use super::space::{SpaceGuard, Writer};
 use super::topics::{Partition, Topic, Topics};
@@ -107,44 +109,6 @@ impl Owner {
             states: HashMap::new(),
             checkpoints: Checkpoints::default(),
         }
-    }
-
-    /// Reads the catalogue, removes what it does not name, opens what it names.
-    pub(super) fn load(&mut self, states: HashMap<GroupId, VoteState>) -> Result<(), LoadError> {
-        self.states = states;
-        self.checkpoints = self.data.take_checkpoint()?;
-        let logs = self.data.logs()?;
-        let Some(bytes) = self.data.read_file(CATALOGUE)? else {
-            return if logs.is_empty() {
-                Ok(())
-            } else {
-                Err(LoadError::CatalogueMissing(logs.len()))
-            };
-        };
-        self.image = Image::decode(&bytes)?;
-        let records: Vec<_> = self.image.topics().cloned().collect();
-        let named = records.iter().map(|topic| (topic.id, topic.partitions));
-        let named: HashMap<Uuid, i32> = named.collect();
-        if logs.is_empty() && !named.is_empty() {
-            return Err(LoadError::LogsMissing {
-                count: records.iter().map(|topic| count(topic.partitions)).sum(),
-                dir: self.data.root().display().to_string(),
-            });
-        }
-        for (id, partition) in logs {
-            if named.get(&id).is_none_or(|count| partition >= *count) {
-                info!(%id, partition, "a log that no topic names is removed");
-                self.data.remove_log(id, partition)?;
-            }
-        }
-        let opened = self.open(&records, Existing::Must);
-        let mut topics = Topics::default();
-        for (record, opened) in records.into_iter().zip(opened) {
-            let partitions = as_found(&record, opened)?;
-            topics.insert(Arc::new(publishable(record, partitions)));
-        }
-        self.topics.store(Arc::new(topics));
-        Ok(())
     }
 
     /// The thread: until it is told to stop, or nobody can ask any more.
@@ -237,6 +201,11 @@ impl Owner {
     fn delete(&mut self, id: Uuid) -> Result<(), ChangeFailure> {
         let mut image = self.image.clone();
         let record = image.remove(id).ok_or(ChangeFailure::Unknown)?;
+        for partition in 0..record.partitions {
+            if let Err(failed) = self.data.mark_deleted(id, partition) {
+                warn!(%failed, "directory of a deleted partition is not marked");
+            }
+        }
         self.write(image)?;
         let mut topics = Topics::clone(&self.topics.load());
         let topic = topics.remove(id);
@@ -413,31 +382,6 @@ fn all_or_none(
     }
 }
 
-/// The partitions of a topic as the start found them: one that cannot be opened takes no other along, unless
-/// the broker itself needs it.
-fn as_found(
-    topic: &TopicRecord,
-    opened: Vec<OpenedPartition>,
-) -> Result<Vec<Partition>, LoadError> {
-    let found = (0..).zip(opened).map(|(partition, opened)| {
-        let reason: Arc<str> = match opened {
-            Ok(handle) => return Ok(Partition::Served(handle)),
-            Err(reason) => reason.to_string().into(),
-        };
-        if topic_name::is_internal(&topic.name) {
-            let topic = Arc::clone(&topic.name);
-            return Err(LoadError::Log {
-                topic,
-                partition,
-                reason,
-            });
-        }
-        error!(topic = %topic.name, partition, %reason, "partition is not served, its files are left as they are");
-        Ok(Partition::Refused(reason))
-    });
-    found.collect()
-}
-
 /// Has the shards forget logs, and waits until no thread writes to them.
 fn drop_logs(handles: &[Handle]) {
     let ask = |handle: &Handle| {
@@ -450,10 +394,6 @@ fn drop_logs(handles: &[Handle]) {
     for answer in answers {
         drop(answer.blocking_recv());
     }
-}
-
-fn count(partitions: i32) -> usize {
-    usize::try_from(partitions).unwrap_or(0)
 }
 
 /// Who appends to the topic.

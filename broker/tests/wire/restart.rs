@@ -249,7 +249,9 @@ async fn logs_without_a_catalogue_are_left_alone() {
         ..BrokerConfig::default()
     };
     let broker = Broker::start(config.clone()).await.unwrap();
-    create_topic(&mut Client::connect(broker.local_addr()).await, "t", &[]).await;
+    let mut client = Client::connect(broker.local_addr()).await;
+    create_topic(&mut client, "t", &[]).await;
+    produced(&mut client, "t", batch(&["x"])).await;
     broker.shutdown().await.unwrap();
     std::fs::remove_file(dir.path().join("catalogue")).unwrap();
     let refused = Broker::start(config).await.unwrap_err();
@@ -283,5 +285,63 @@ async fn a_log_that_no_topic_names_is_removed() {
     assert!(!orphan.exists());
     let mut client = Client::connect(broker.local_addr()).await;
     assert_eq!(produced(&mut client, "t", batch(&["x"])).await, 0);
+    broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_crash_while_the_first_topic_is_made_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = BrokerConfig {
+        listen: "127.0.0.1:0".to_owned(),
+        data: dir.path().to_owned(),
+        ..BrokerConfig::default()
+    };
+    let broker = Broker::start(config.clone()).await.unwrap();
+    create_topic(&mut Client::connect(broker.local_addr()).await, "t", &[]).await;
+    broker.shutdown().await.unwrap();
+    std::fs::remove_file(dir.path().join("catalogue")).unwrap();
+    let broker = Broker::start(config).await.unwrap();
+    let logs = std::fs::read_dir(dir.path().join("topics")).unwrap();
+    assert_eq!(logs.count(), 0);
+    broker.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_old_catalogue_does_not_remove_records_and_a_deletion_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = BrokerConfig {
+        listen: "127.0.0.1:0".to_owned(),
+        data: dir.path().to_owned(),
+        ..BrokerConfig::default()
+    };
+    let (catalogue, topics) = (dir.path().join("catalogue"), dir.path().join("topics"));
+    let broker = Broker::start(config.clone()).await.unwrap();
+    let mut client = Client::connect(broker.local_addr()).await;
+    create_topic(&mut client, "old", &[]).await;
+    let before = std::fs::read(&catalogue).unwrap();
+    for name in ["new", "gone"] {
+        create_topic(&mut client, name, &[]).await;
+        produced(&mut client, name, batch(&["x"])).await;
+    }
+    let with_all = std::fs::read(&catalogue).unwrap();
+    let log = |name: &str| {
+        let id = broker.registry().topic(name).unwrap().id;
+        topics.join(format!("{id}-0"))
+    };
+    let (kept, marked) = (log("new"), log("gone"));
+    broker.shutdown().await.unwrap();
+    // as a crash leaves it after the catalogue was written without the topic
+    std::fs::write(marked.join("deleted"), "").unwrap();
+    std::fs::write(&catalogue, before).unwrap();
+    let broker = Broker::start(config.clone()).await.unwrap();
+    assert!(kept.exists() && !marked.exists());
+    broker.shutdown().await.unwrap();
+    // as a crash leaves it before the catalogue was written
+    std::fs::write(kept.join("deleted"), "").unwrap();
+    std::fs::write(&catalogue, with_all).unwrap();
+    let broker = Broker::start(config).await.unwrap();
+    let mut client = Client::connect(broker.local_addr()).await;
+    assert_eq!(read_all(&mut client, "new").await.len(), 1);
+    assert!(!kept.join("deleted").exists());
     broker.shutdown().await.unwrap();
 }
