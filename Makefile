@@ -23,7 +23,7 @@ test:
 SOAK := 20
 soak:
 	scripts/prerequisites.sh
-	HEADRACE_SOAK=$(SOAK) cargo test -p headrace-storage --features planted --test proofs -- --nocapture
+	HEADRACE_SOAK=$(SOAK) cargo test -p headrace-storage --features planted --test proofs --test compaction -- --nocapture
 
 # Format, lints, and the rules of the house.
 check:

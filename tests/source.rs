@@ -425,6 +425,19 @@ async fn a_table_added_after_the_snapshot_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_write_cached_topic_is_refused() {
+    let world = World::new(Flavor::MariaDb).await;
+    let client = ClientConfig::new(world.broker.local_addr().to_string(), "test");
+    let admin = headrace_clients::Admin::new(&client).unwrap();
+    let cached = [("write.caching", "true")];
+    admin.create_topic("s.shop.t", 1, &cached).await.unwrap();
+    let (code, line) = world.refusal(world.config(&["shop.t"])).await;
+    assert_eq!(code, "write-caching");
+    assert!(line.contains("s.shop.t"), "{line}");
+    world.broker.shutdown().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_left_out_for_a_while_and_a_deleted_topic_stop_the_source() {
     let world = World::new(Flavor::MariaDb).await;
     world.sql("CREATE TABLE shop.left_out (id INT PRIMARY KEY)");

@@ -127,12 +127,16 @@ impl Collector for Partitions {
             return Ok(());
         };
         let (mut topics, mut partitions) = (0_i64, 0_i64);
+        let (mut refused, mut closed, mut damaged) = (0_i64, 0_i64, 0_i64);
         let (mut log_end, mut high_watermark, mut size_bytes) = (0_i64, 0_i64, 0_i64);
         for topic in registry.topics().iter() {
             topics += 1;
+            refused += i64::try_from(topic.refused()).unwrap_or(i64::MAX);
             for handle in topic.served() {
                 let view = handle.view();
                 partitions += 1;
+                closed += i64::from(handle.closed().is_some());
+                damaged += i64::from(!view.findings().is_empty());
                 log_end += view.log_end().0;
                 high_watermark += view.high_watermark().0;
                 size_bytes += i64::try_from(view.size_bytes()).unwrap_or(0);
@@ -140,7 +144,25 @@ impl Collector for Partitions {
         }
         for (name, help, unit, value) in [
             ("topics", "Topics", None, topics),
-            ("partitions", "Partitions", None, partitions),
+            ("partitions", "Partitions that are served", None, partitions),
+            (
+                "partitions_refused",
+                "Partitions whose logs could not be opened",
+                None,
+                refused,
+            ),
+            (
+                "partitions_closed",
+                "Partitions that take no writes until the next start",
+                None,
+                closed,
+            ),
+            (
+                "partitions_damaged",
+                "Partitions in which the scrub found damage",
+                None,
+                damaged,
+            ),
             (
                 "log_end_offset_sum",
                 "Sum of the log ends of all partitions",

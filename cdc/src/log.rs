@@ -100,6 +100,9 @@ pub(crate) async fn prepare_topics(
             return Err(topic_lost(topic));
         }
         ids.insert(table, id);
+        if !is_new {
+            refuse_write_caching(admin, topic).await?;
+        }
         if is_new {
             floors[at] = vec![None; usize::try_from(found.partitions).unwrap_or_default()];
         } else {
@@ -116,6 +119,25 @@ pub(crate) async fn prepare_topics(
         floors[at].push(version);
     }
     Ok(PreparedTopics { floors, ids })
+}
+
+/// A stored position says that the rows before it are on the log for good, which a write-cached topic does not.
+async fn refuse_write_caching(admin: &Admin, topic: &str) -> Result<(), SourceError> {
+    let settings = admin.topic_settings(topic).await;
+    let settings = settings.map_err(|error| {
+        SourceError::log(&format!("cannot read the settings of topic {topic}"), error)
+    })?;
+    let cached = settings.get("write.caching");
+    if cached.is_none_or(|cached| cached.value.as_deref() != Some("true")) {
+        return Ok(());
+    }
+    Err(SourceError::definite(
+        "write-caching",
+        format!(
+            "the topic {topic} has write.caching=true: a power cut may take rows that the position is past"
+        ),
+        "capture into a topic without it",
+    ))
 }
 
 fn topic_lost(topic: &str) -> SourceError {

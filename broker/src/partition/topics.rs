@@ -79,6 +79,11 @@ impl Topic {
             })
     }
 
+    /// How many partitions are not served.
+    pub fn refused(&self) -> usize {
+        self.partitions.len() - self.served().count()
+    }
+
     /// Whether only the broker itself writes to it.
     pub fn is_internal(&self) -> bool {
         topic_name::is_internal(&self.name)

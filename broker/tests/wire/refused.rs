@@ -7,6 +7,8 @@ use headrace_broker::{Broker, BrokerConfig, StartError};
 use headrace_protocol::ErrorCode;
 use headrace_protocol::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use headrace_protocol::metadata::{MetadataRequest, MetadataRequestTopic};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::registry::Registry;
 
 use crate::requests::{batch, create_topic, fetch, produce, produced, read_all};
 use crate::support::Client;
@@ -60,6 +62,14 @@ async fn latest(client: &mut Client, topic: &str) -> ErrorCode {
     client.call(7, &request).await.topics[0].partitions[0].error_code
 }
 
+fn metrics(broker: &Broker) -> String {
+    let mut registry = Registry::default();
+    broker.register_metrics(&mut registry);
+    let mut text = String::new();
+    encode(&mut text, &registry).unwrap();
+    text
+}
+
 /// Everything about the bad topic is refused, and nothing about the good one.
 async fn only_good_is_served(broker: &Broker, reason: &str) {
     let mut client = Client::connect(broker.local_addr()).await;
@@ -83,6 +93,11 @@ async fn only_good_is_served(broker: &Broker, reason: &str) {
     assert_eq!(latest(&mut client, "bad").await, storage);
     assert_eq!(latest(&mut client, "good").await, ErrorCode::NONE);
     assert_eq!(read_all(&mut client, "good").await[0].1, "good");
+    let metrics = metrics(broker);
+    assert!(
+        metrics.contains("headrace_broker_partitions_refused 1\n"),
+        "{metrics}"
+    );
     let troubles = broker.troubles()();
     assert_eq!(troubles.len(), 1, "{troubles:?}");
     let head = "partition 0 of topic bad is not served: ";
