@@ -5,10 +5,11 @@
 //!     '-- Opened (descriptor, mapping)      closed when others need the room, opened anew by path when used
 //! ```
 //!
-//! - At most `files_max` descriptors are kept; the least recently used is closed first. So ten thousand
-//!   idle logs, active files included, do not need ten thousand descriptors, and rolling always finds one.
+//! - At most `files_max` descriptors are kept; the least recently used is closed first. So logs that are idle,
+//!   and those whose last group is synced, need no descriptor, and rolling always finds one.
 //! - A file with bytes that were written and not synced is never closed: the error of a failed writeback
-//!   would be lost with its descriptor. Nor is one whose mapping is on its way to a socket; where there are
+//!   would be lost with its descriptor. So more than `files_max` may be open: one for each log with a group
+//!   under way. (A file that was only cut has no such bytes.) Nor is one whose mapping is on its way to a socket; where there are
 //!   many of those, no more mappings are given and the callers read instead.
 //! - A handle stands for one file: it follows a rename, and once its file is removed or replaced it can
 //!   be used for as long as the descriptor is there, and then is `NotFound`, also where another file took
@@ -17,7 +18,7 @@
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwapOption;
@@ -34,8 +35,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A [`Disk`] that keeps a bounded number of files open.
-#[derive(Debug)]
+/// A [`Disk`] that keeps a bounded number of files open; clones share them.
+#[derive(Clone, Debug)]
 pub struct CachedDisk {
     disk: Arc<dyn Disk>,
     cache: Arc<Cache>,
@@ -49,7 +50,7 @@ struct Cache {
     /// Moves on with every opening; what was used since the same opening is equally recent.
     clock: AtomicU64,
     names: Mutex<HashMap<PathBuf, Weak<Name>>>,
-    /// The handles that have a descriptor, and some that had one.
+    /// The handles that have a descriptor, and some that had one; each once.
     files: Mutex<Vec<Weak<CachedFile>>>,
 }
 
@@ -79,6 +80,8 @@ struct CachedFile {
     /// Held to open, to close, and to note a write: a file that is about to be written is not closed.
     changing: Mutex<()>,
     used_at: AtomicU64,
+    /// Whether it stands in the list of files.
+    listed: AtomicBool,
     /// Writes begun, and writes known to be synced.
     written: AtomicU64,
     synced: AtomicU64,
@@ -130,9 +133,13 @@ impl Cache {
     fn close_some(&self, count: usize) {
         let mut least_used: Vec<(u64, Arc<CachedFile>)> = Vec::new();
         lock(&self.files).retain(|file| {
-            let Some(file) = file.upgrade().filter(|file| file.is_open()) else {
+            let Some(file) = file.upgrade() else {
                 return false;
             };
+            if !file.is_open() {
+                file.listed.store(false, Ordering::Relaxed);
+                return false;
+            }
             if !file.is_dirty() {
                 least_used.push((file.used_at.load(Ordering::Relaxed), file));
             }
@@ -144,6 +151,20 @@ impl Cache {
             .iter()
             .take(count)
             .for_each(|(_, file)| file.close());
+    }
+
+    /// Takes a handle with a descriptor into the list.
+    fn list(&self, file: &CachedFile) {
+        let mut files = lock(&self.files);
+        // changed under the lock of the list only
+        if file.listed.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if files.len() == files.capacity() {
+            // a weak reference keeps the memory of its handle
+            files.retain(|file| file.strong_count() > 0);
+        }
+        files.push(Weak::clone(&file.me));
     }
 
     /// The name that all handles of the file at `path` share.
@@ -254,7 +275,7 @@ impl CachedFile {
         let path = path.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let opened = self.cache.open(&*self.disk, path, mode)?;
         self.opened.store(Some(Arc::clone(&opened)));
-        lock(&self.cache.files).push(Weak::clone(&self.me));
+        self.cache.list(self);
         Ok(opened)
     }
 
@@ -294,11 +315,12 @@ impl Disk for CachedDisk {
             opened: ArcSwapOption::from(opened),
             changing: Mutex::default(),
             used_at: AtomicU64::default(),
+            listed: AtomicBool::default(),
             written: AtomicU64::default(),
             synced: AtomicU64::default(),
         });
         if mode == OpenMode::Create {
-            lock(&self.cache.files).push(Arc::downgrade(&file));
+            self.cache.list(&file);
         }
         file.get()?;
         Ok(file)
@@ -350,8 +372,9 @@ impl DiskFile for CachedFile {
         self.get_to_change()?.file.allocate(size)
     }
 
+    /// Not counted as a write: it brings no bytes whose failed writeback could be missed.
     fn set_size(&self, size: u64) -> io::Result<()> {
-        self.get_to_change()?.file.set_size(size)
+        self.get()?.file.set_size(size)
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -4,6 +4,7 @@
 
 mod checkpoint;
 mod crashes;
+mod descriptors;
 mod entries;
 mod idle;
 mod model;

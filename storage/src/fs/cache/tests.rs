@@ -182,6 +182,32 @@ fn threads_share_a_cache_that_is_too_small() {
     );
 }
 
+/// Below the bound nothing is closed, and yet openings leave nothing behind.
+#[test]
+fn memory_is_bounded_by_the_handles_there_are() {
+    let (dir, disk) = cached(100);
+    let _kept = make(&disk, &dir, "kept");
+    for _ in 0..500 {
+        let short = disk.open(&dir.path().join("kept"), OpenMode::Read).unwrap();
+        assert_eq!(read(&*short).unwrap(), b"kept");
+    }
+    let listed = lock(&disk.cache.files).len();
+    assert!(listed <= 16, "{listed} entries for one handle");
+}
+
+#[test]
+fn a_handle_is_listed_once_however_often_it_was_closed() {
+    let (dir, disk) = cached(32);
+    let files: Vec<_> = (0..34)
+        .map(|number| make(&disk, &dir, &number.to_string()))
+        .collect();
+    for step in 0..2000 {
+        read(&*files[step * 7 % files.len()]).unwrap();
+        let listed = lock(&disk.cache.files).len();
+        assert!(listed <= files.len(), "step {step}: {listed} entries");
+    }
+}
+
 /// Runs in a process of its own, because it takes the descriptors away.
 #[test]
 fn without_descriptors_others_are_closed_for_a_new_file() {
