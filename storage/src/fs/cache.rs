@@ -7,10 +7,12 @@
 //!
 //! - At most `files_max` descriptors are kept; the least recently used is closed first. So logs that are idle,
 //!   and those whose last group is synced, need no descriptor, and rolling always finds one.
-//! - A file with bytes that were written and not synced is never closed: the error of a failed writeback
-//!   would be lost with its descriptor. So more than `files_max` may be open: one for each log with a group
-//!   under way. (A file that was only cut has no such bytes.) Nor is one whose mapping is on its way to a socket; where there are
-//!   many of those, no more mappings are given and the callers read instead.
+//! - A file with bytes that were written and not synced is never just closed: the error of a failed writeback
+//!   would be lost with its descriptor. Where all are such, the least recently used are synced here and then
+//!   closed: who writes to more files than may be open waits for the disk. A failure is kept for whoever
+//!   syncs the file next. (A file that was only cut has no such bytes.)
+//! - A file whose mapping is on its way to a socket keeps its descriptor; where there are many of those, no more
+//!   mappings are given and the callers read instead.
 //! - A handle stands for one file: it follows a rename, and once its file is removed or replaced it can
 //!   be used for as long as the descriptor is there, and then is `NotFound`, also where another file took
 //!   the name.
@@ -19,7 +21,7 @@ use std::collections::HashMap;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use arc_swap::ArcSwapOption;
 use rustix::io::Errno;
@@ -77,7 +79,7 @@ struct CachedFile {
     name: Arc<Name>,
     writable: bool,
     opened: ArcSwapOption<Opened>,
-    /// Held to open, to close, and to note a write: a file that is about to be written is not closed.
+    /// Held to open, to close and to write: a file that is written is not closed.
     changing: Mutex<()>,
     used_at: AtomicU64,
     /// Whether it stands in the list of files.
@@ -85,6 +87,8 @@ struct CachedFile {
     /// Writes begun, and writes known to be synced.
     written: AtomicU64,
     synced: AtomicU64,
+    /// Why the cache could not sync it; told to whoever syncs it next, again and again.
+    failed: OnceLock<io::Error>,
 }
 
 impl CachedDisk {
@@ -114,11 +118,11 @@ impl Cache {
     fn open(&self, disk: &dyn Disk, path: &Path, mode: OpenMode) -> io::Result<Arc<Opened>> {
         let open = self.open.load(Ordering::Relaxed);
         if open >= self.files_max {
-            self.close_some(open - self.files_max + 1 + self.files_max / CLOSED_AT_ONCE);
+            self.close_some(open - self.files_max + 1, self.files_max / CLOSED_AT_ONCE);
         }
         let file = match disk.open(path, mode) {
             Err(error) if is_exhausted(&error) => {
-                self.close_some(usize::MAX);
+                self.close_some(1, usize::MAX);
                 disk.open(path, mode)?
             }
             opened => opened?,
@@ -129,9 +133,10 @@ impl Cache {
         Ok(Arc::new(Opened { file, permit }))
     }
 
-    /// Closes so many files, the least recently used first.
-    fn close_some(&self, count: usize) {
-        let mut least_used: Vec<(u64, Arc<CachedFile>)> = Vec::new();
+    /// Closes so many files, and up to so many more if none of those has to be synced for it; the least
+    /// recently used first.
+    fn close_some(&self, count: usize, more: usize) {
+        let (mut clean, mut dirty) = (Vec::new(), Vec::new());
         lock(&self.files).retain(|file| {
             let Some(file) = file.upgrade() else {
                 return false;
@@ -140,17 +145,28 @@ impl Cache {
                 file.listed.store(false, Ordering::Relaxed);
                 return false;
             }
-            if !file.is_dirty() {
-                least_used.push((file.used_at.load(Ordering::Relaxed), file));
-            }
+            let used_at = file.used_at.load(Ordering::Relaxed);
+            let files = if file.is_dirty() {
+                &mut dirty
+            } else {
+                &mut clean
+            };
+            files.push((used_at, file));
             true
         });
-        least_used.sort_unstable_by_key(|(used_at, _)| *used_at);
-        // outside the lock: to close the last descriptor of a removed file can take a while
-        least_used
-            .iter()
-            .take(count)
-            .for_each(|(_, file)| file.close());
+        // outside the lock: to close the last descriptor of a removed file can take a while, and so does a sync
+        let oldest_first = |files: &mut Vec<(u64, Arc<CachedFile>)>| {
+            files.sort_unstable_by_key(|(used_at, _)| *used_at);
+        };
+        oldest_first(&mut clean);
+        let wanted = count.saturating_add(more);
+        let closed = clean.iter().take(wanted);
+        let closed = closed.filter(|(_, file)| file.close()).count();
+        if closed < count {
+            oldest_first(&mut dirty);
+            let synced = dirty.iter().filter(|(_, file)| file.sync_and_close());
+            synced.take(count - closed).count();
+        }
     }
 
     /// Takes a handle with a descriptor into the list.
@@ -253,12 +269,12 @@ impl CachedFile {
         }
     }
 
-    /// The open file for a change of it: from here on it counts as dirty.
-    fn get_to_change(&self) -> io::Result<Arc<Opened>> {
+    /// Changes the file, which counts as dirty from then on; nobody closes or syncs it for its room meanwhile.
+    fn change(&self, change: impl FnOnce(&dyn DiskFile) -> io::Result<()>) -> io::Result<()> {
         let held = lock(&self.changing);
         let opened = self.open_held(&held)?;
         self.written.fetch_add(1, Ordering::AcqRel);
-        Ok(opened)
+        change(&*opened.file)
     }
 
     fn open_held(&self, _held: &MutexGuard<'_, ()>) -> io::Result<Arc<Opened>> {
@@ -279,12 +295,42 @@ impl CachedFile {
         Ok(opened)
     }
 
-    /// Gives the descriptor back, unless the file is being opened or changed.
-    fn close(&self) {
-        if let Ok(_held) = self.changing.try_lock()
-            && !self.is_dirty()
-        {
+    /// Gives the descriptor back, unless the file is being opened or changed; whether it did.
+    fn close(&self) -> bool {
+        let held = self.changing.try_lock();
+        let closes = held.is_ok() && !self.is_dirty();
+        if closes {
             self.opened.store(None);
+        }
+        closes
+    }
+
+    /// The same for a file with bytes that are not synced, after it has synced them.
+    fn sync_and_close(&self) -> bool {
+        let Ok(_held) = self.changing.try_lock() else {
+            return false;
+        };
+        let Some(opened) = self.opened.load_full() else {
+            return false;
+        };
+        let written = self.written.load(Ordering::Acquire);
+        if self.failed.get().is_some() {
+            return false;
+        }
+        if let Err(failed) = opened.file.sync_data() {
+            self.failed.get_or_init(|| failed);
+            return false;
+        }
+        self.synced.fetch_max(written, Ordering::AcqRel);
+        self.opened.store(None);
+        true
+    }
+
+    /// The failure of a sync that the cache made, for the owner.
+    fn check_failed(&self) -> io::Result<()> {
+        match self.failed.get() {
+            Some(failed) => Err(io::Error::new(failed.kind(), failed.to_string())),
+            None => Ok(()),
         }
     }
 }
@@ -318,6 +364,7 @@ impl Disk for CachedDisk {
             listed: AtomicBool::default(),
             written: AtomicU64::default(),
             synced: AtomicU64::default(),
+            failed: OnceLock::new(),
         });
         if mode == OpenMode::Create {
             self.cache.list(&file);
@@ -365,11 +412,11 @@ impl DiskFile for CachedFile {
     }
 
     fn write_at(&self, position: u64, slices: &mut [IoSlice<'_>]) -> io::Result<()> {
-        self.get_to_change()?.file.write_at(position, slices)
+        self.change(|file| file.write_at(position, slices))
     }
 
     fn allocate(&self, size: u64) -> io::Result<()> {
-        self.get_to_change()?.file.allocate(size)
+        self.change(|file| file.allocate(size))
     }
 
     /// Not counted as a write: it brings no bytes whose failed writeback could be missed.
@@ -379,6 +426,7 @@ impl DiskFile for CachedFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let written = self.written.load(Ordering::Acquire);
+        self.check_failed()?;
         self.get()?.file.sync_data()?;
         self.synced.fetch_max(written, Ordering::AcqRel);
         Ok(())

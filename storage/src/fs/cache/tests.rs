@@ -6,7 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tempfile::TempDir;
 
 use super::*;
-use crate::fs::RealDisk;
+use crate::fs::{Fault, MemoryDisk, RealDisk};
 
 /// A real directory behind a cache of so many files.
 fn cached(files_max: usize) -> (TempDir, CachedDisk) {
@@ -76,7 +76,7 @@ fn least_recently_used_is_closed_first() {
 }
 
 #[test]
-fn a_file_with_unsynced_bytes_is_never_closed() {
+fn a_file_with_unsynced_bytes_is_not_closed_for_others_that_are_synced() {
     let (dir, disk) = cached(2);
     let dirty = disk
         .open(&dir.path().join("dirty"), OpenMode::Create)
@@ -92,6 +92,51 @@ fn a_file_with_unsynced_bytes_is_never_closed() {
         .map(|number| make(&disk, &dir, &number.to_string()))
         .collect();
     assert!(is_gone(&*dirty), "synced, it is one of many");
+}
+
+#[test]
+fn unsynced_files_are_synced_and_closed_where_there_are_no_others() {
+    let memory = MemoryDisk::new();
+    memory.create_dir_all(Path::new("/d")).unwrap();
+    let disk = CachedDisk::new(Arc::new(memory.clone()), 4);
+    let path = |number: usize| PathBuf::from(format!("/d/{number}"));
+    let open = |number| disk.open(&path(number), OpenMode::Create).unwrap();
+    let files: Vec<_> = (0..20).map(open).collect();
+    memory.sync_dir(Path::new("/d")).unwrap();
+    for round in 0..3 {
+        for file in &files {
+            write(&**file, &[round; 9]);
+            assert!(disk.open_files() <= 4);
+        }
+    }
+    let kept = memory.crash();
+    for number in 0..16 {
+        assert_eq!(kept.bytes_of(&path(number)).unwrap(), [2; 9], "{number}");
+    }
+    for file in &files {
+        file.sync_data().unwrap();
+        assert_eq!(read(&**file).unwrap(), [2; 9]);
+    }
+}
+
+#[test]
+fn sync_that_failed_for_the_room_of_others_is_told_to_the_next() {
+    let memory = MemoryDisk::new();
+    memory.create_dir_all(Path::new("/d")).unwrap();
+    let disk = CachedDisk::new(Arc::new(memory.clone()), 1);
+    let open = |name: &str| disk.open(&Path::new("/d").join(name), OpenMode::Create);
+    let first = open("first").unwrap();
+    write(&*first, b"unsynced");
+    memory.fail(Fault {
+        at_call: 0,
+        kind: io::ErrorKind::Other,
+        lasting: false,
+    });
+    let _second = open("second").unwrap();
+    for _ in 0..2 {
+        first.sync_data().unwrap_err();
+    }
+    assert_eq!(disk.open_files(), 2, "it keeps its descriptor");
 }
 
 #[test]
@@ -231,7 +276,11 @@ fn without_descriptors_others_are_closed_for_a_new_file() {
     let files: Vec<_> = (0..300)
         .map(|number| make(&disk, &dir, &number.to_string()))
         .collect();
-    for (number, file) in files.iter().enumerate() {
-        assert_eq!(read(&**file).unwrap(), number.to_string().as_bytes());
+    for file in &files {
+        write(&**file, b"unsynced");
+    }
+    for file in &files {
+        assert_eq!(&read(&**file).unwrap()[..1], b"u");
+        file.sync_data().unwrap();
     }
 }
