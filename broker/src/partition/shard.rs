@@ -157,8 +157,8 @@ struct Owned {
     closed: Closed,
     log_append_time: bool,
     rules: Rules,
-    /// The log start as the upkeep saw it last, and when the files below it may go.
-    removal: (Offset, i64),
+    /// Set by the upkeep when the log start moves.
+    removal: upkeep::Removal,
     syncing: bool,
     cache: Cache,
     /// Effects from a cut on that has to wait for the sync that is under way.
@@ -280,7 +280,7 @@ impl Shard {
             closed,
             log_append_time,
             rules,
-            removal: (Offset(0), i64::MIN),
+            removal: upkeep::Removal::NONE,
             syncing: false,
             cache: Cache::new(flush),
             held: VecDeque::new(),

@@ -124,6 +124,22 @@ async fn files_stay_for_their_delay() {
 }
 
 #[tokio::test]
+async fn files_go_from_a_log_whose_start_moves_at_every_look() {
+    let settings = [("retention.bytes", "1"), ("file.delete.delay.ms", "60000")];
+    let (server, mut client) = start(&settings).await;
+    for _ in 0..10 {
+        // answered, so what the look before asked for is committed too
+        for _ in 0..2 {
+            append(&server, &mut client, "k").await;
+        }
+        server.broker.registry().upkeep_now().await;
+        server.clock.advance(5 * 60_000);
+    }
+    server.broker.registry().upkeep_now().await;
+    assert!(files(&server) <= 4, "{} files", files(&server));
+}
+
+#[tokio::test]
 async fn an_idle_log_ends_its_segment_in_time() {
     let (server, mut client) = start(&[("segment.ms", "3600000")]).await;
     append(&server, &mut client, "k").await;

@@ -12,6 +12,7 @@ use super::epochs::EpochRun;
 use super::error::WriteError;
 use crate::index::file as index_file;
 use crate::planted::{Mistake, planted};
+use crate::position::Offset;
 use crate::segment::reader::Segment;
 
 /// Keeps all segment files of a log in their place while it lives.
@@ -19,7 +20,7 @@ use crate::segment::reader::Segment;
 pub struct SegmentPin(#[expect(dead_code, reason = "its count is what matters")] Arc<()>);
 
 impl Log {
-    /// Keeps [`Log::remove_below_log_start`] from removing anything until the pin is dropped.
+    /// Keeps [`Log::remove_below`] from removing anything until the pin is dropped.
     pub fn pin(&self) -> SegmentPin {
         SegmentPin(Arc::clone(&self.pins))
     }
@@ -33,12 +34,17 @@ impl Log {
     ///
     /// A failure closes the log to writes.
     pub fn remove_below_log_start(&mut self) -> Result<u64, WriteError> {
+        self.remove_below(self.log_start())
+    }
+
+    /// [`Log::remove_below_log_start`], but only what lies below `upto` too.
+    pub fn remove_below(&mut self, upto: Offset) -> Result<u64, WriteError> {
         if let Some(error) = &self.closed {
             return Err(error.clone());
         }
         let mut removed = 0;
         while !self.is_pinned()
-            && let Some(place) = self.removable()
+            && let Some(place) = self.removable(upto)
         {
             if let Err(error) = self.remove_segment(place) {
                 self.closed = Some(error.clone());
@@ -50,9 +56,9 @@ impl Log {
     }
 
     /// Which segment goes next: the oldest, if it may.
-    fn removable(&self) -> Option<usize> {
+    fn removable(&self, upto: Offset) -> Option<usize> {
         // a log start is durable with its entry; one that is not flushed does not count
-        let start = self.marks.durable_log_start(&self.flushed);
+        let start = self.marks.durable_log_start(&self.flushed).min(upto);
         let may_go = |segment: &&Segment| {
             segment.end_offset <= start && segment.last_index < self.first_index
         };

@@ -4,11 +4,29 @@
 use std::sync::Arc;
 
 use headrace_storage::compaction::{Cleaned, CleaningMetrics, Swap};
+use headrace_storage::{Offset, WriteError};
 use tokio::sync::oneshot;
 
 use super::{Shard, Slot, answer};
 use crate::partition::core::Event;
 use crate::partition::upkeep::Stats;
+
+/// The next removal of files.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Removal {
+    /// Those of records below go; the log start when it was set.
+    below: Offset,
+    /// Not sooner.
+    due_ms: i64,
+}
+
+impl Removal {
+    /// Before the log was looked at: nothing waits.
+    pub(super) const NONE: Removal = Removal {
+        below: Offset(0),
+        due_ms: i64::MIN,
+    };
+}
 
 /// What is asked of a shard for compaction.
 #[derive(Debug)]
@@ -53,22 +71,13 @@ impl Shard {
         if owned.log.write_error().is_some() {
             return;
         }
+        let kept = owned.remove_due(stats, now_ms);
+        if let Err(failed) = kept.and_then(|()| owned.log.trim_idle()) {
+            return self.fail(slot, &failed);
+        }
         if owned.log.should_roll(0, now_ms) {
             stats.rolls.add(1);
-            return self.step(slot, Event::Roll { now_ms });
-        }
-        let start = owned.log.log_start();
-        if owned.removal.0 != start {
-            let delay_ms = owned.rules.delete_delay_ms;
-            owned.removal = (start, now_ms.saturating_add(delay_ms));
-        }
-        let kept = if owned.removal.1 <= now_ms {
-            owned.remove(stats).and_then(|()| owned.log.trim_idle())
-        } else {
-            owned.log.trim_idle()
-        };
-        if let Err(failed) = kept {
-            self.fail(slot, &failed);
+            self.step(slot, Event::Roll { now_ms });
         }
     }
 
@@ -116,11 +125,28 @@ impl Shard {
 }
 
 impl super::Owned {
-    /// Removes the segments below the log start.
-    fn remove(&mut self, stats: &Stats) -> Result<(), headrace_storage::WriteError> {
+    /// Removes the segments below the log start that has waited for its time. What moved since waits in turn: a
+    /// start that moves at every look would put a common time off for ever.
+    fn remove_due(&mut self, stats: &Stats, now_ms: i64) -> Result<(), WriteError> {
+        while self.removal.due_ms <= now_ms {
+            let below = self.removal.below;
+            self.remove(below, stats)?;
+            let start = self.log.log_start();
+            if start == below {
+                break;
+            }
+            self.removal = Removal {
+                below: start,
+                due_ms: now_ms.saturating_add(self.rules.delete_delay_ms),
+            };
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, below: Offset, stats: &Stats) -> Result<(), WriteError> {
         let reader = self.log.reader();
         let before_bytes = reader.view().size_bytes();
-        let removed = self.log.remove_below_log_start()?;
+        let removed = self.log.remove_below(below)?;
         if removed > 0 {
             stats.segments_removed.add(removed);
             let after_bytes = reader.view().size_bytes();
