@@ -439,6 +439,6 @@ fn log_config(config: &TopicConfig) -> LogConfig {
         segment_index_bytes_max: config.segment_index_bytes_max,
         index_interval_bytes: config.index_interval_bytes,
         batch_bytes_max: u64::try_from(config.batch_bytes_max).unwrap_or(u64::MAX),
-        ..LogConfig::default()
+        decompressed_bytes_max: config.decompressed_bytes_max(),
     }
 }

@@ -19,6 +19,10 @@ pub use table::SETTINGS;
 /// default, and as long as a tick, below which a shard cannot wait.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The records of a batch may take this much memory decompressed, or as much as the topic's largest batch: room
+/// for batches that compress well, far from what a bomb would take.
+const DECOMPRESSED_BYTES_MAX: usize = 16 << 20;
+
 /// Settings that a topic was created with, by name, as the client wrote them.
 pub type Overrides = BTreeMap<String, String>;
 
@@ -159,6 +163,12 @@ pub enum ConfigError {
 }
 
 impl TopicConfig {
+    /// The most that a batch may decompress to, for all who look into one: what produce takes, compaction and
+    /// look-ups by time can read.
+    pub fn decompressed_bytes_max(&self) -> usize {
+        DECOMPRESSED_BYTES_MAX.max(self.batch_bytes_max)
+    }
+
     /// Parses what a client set, over the defaults.
     pub fn parse(overrides: &Overrides) -> Result<TopicConfig, ConfigError> {
         let mut config = TopicConfig::default();

@@ -93,7 +93,7 @@ impl Cleaner<'_> {
                 header.is_some_and(|header| header.cleaned_to >= survey.upto)
             };
             if inputs.iter().all(is_done) {
-                self.pass_by(&inputs, &mut rewriter)?;
+                self.pass_by(&inputs, &survey, &mut rewriter)?;
                 self.metrics.groups_skipped += 1;
                 cleaned.extend(inputs);
             } else {
@@ -119,22 +119,25 @@ impl Cleaner<'_> {
         survey::survey(&self.job.segments, map, &terms, &self.pace)
     }
 
-    /// Follows the transactions through a group that stays as it is.
+    /// Follows the transactions through a group that stays as it is, and looks for batches that hide records.
     fn pass_by(
         &mut self,
         inputs: &[Segment],
+        survey: &Survey,
         rewriter: &mut Rewriter,
     ) -> Result<(), CleaningError> {
+        let terms = self.terms(survey);
         for segment in inputs {
             let input = Input::open(segment, &self.job.identity)?;
-            self.metrics.bytes_read += segment.size_bytes;
-            let mut walk = input.walk(&self.job.identity, false);
+            let mut walk = input.walk(&self.job.identity, true);
             while let Some(head) = walk.next(&self.pace)? {
                 if let Head::Batch(header) = head {
-                    rewriter.pass_by(&header);
+                    let (header, frame) = (&header, walk.batch(&header)?);
+                    rewriter.pass_by(Old { header, frame }, &terms);
                 }
             }
         }
+        self.metrics.bytes_read += inputs.iter().map(|input| input.size_bytes).sum::<u64>();
         Ok(())
     }
 
@@ -200,14 +203,9 @@ impl Cleaner<'_> {
         result
     }
 
-    fn batches(
-        &mut self,
-        inputs: &[Segment],
-        survey: &Survey,
-        rewriter: &mut Rewriter,
-        out: &mut Output,
-    ) -> Result<(), CleaningError> {
-        let terms = Terms {
+    /// What batches are rewritten by.
+    fn terms<'a>(&'a self, survey: &'a Survey) -> Terms<'a> {
+        Terms {
             rules: Rules {
                 map: &survey.map,
                 upto: survey.upto,
@@ -219,7 +217,18 @@ impl Cleaner<'_> {
             },
             delete_retention_ms: self.job.config.delete_retention_ms,
             decompressed_bytes_max: self.job.config.decompressed_bytes_max,
-        };
+        }
+    }
+
+    fn batches(
+        &mut self,
+        inputs: &[Segment],
+        survey: &Survey,
+        rewriter: &mut Rewriter,
+        out: &mut Output,
+    ) -> Result<(), CleaningError> {
+        let mut metrics = self.metrics;
+        let terms = self.terms(survey);
         for segment in inputs {
             let input = Input::open(segment, &self.job.identity)?;
             let mut walk = input.walk(&self.job.identity, true);
@@ -230,11 +239,12 @@ impl Cleaner<'_> {
                         header: &header,
                         frame,
                     };
-                    rewriter.batch(old, &terms, out, &mut self.metrics)?;
+                    rewriter.batch(old, &terms, out, &mut metrics)?;
                     out.pay(&self.pace)?;
                 }
             }
         }
+        self.metrics = metrics;
         Ok(())
     }
 

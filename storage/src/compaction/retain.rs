@@ -3,7 +3,8 @@
 //! - A record stays if no other one of its key in the map's range is newer, or if it lies past that range.
 //! - A tombstone that would stay goes once its delete horizon has passed. The first cleaning that sees it
 //!   sets the horizon, `delete.retention.ms` ahead, on its whole batch (KIP-534): a reader who has seen the
-//!   value has that long to come by the tombstone.
+//!   value has that long to come by the tombstone. Behind a batch that cannot be decoded none goes, for what it
+//!   deleted may hide there (`rewrite`, which knows of such batches, sees to it).
 //! - Records of aborted transactions go; a marker stays while any batch of its transaction is there, and
 //!   then up to a horizon of its own.
 //! - Records below the log start go: nobody reads them. Records without a key go: they have no newest.

@@ -4,7 +4,8 @@
 //! count and greatest timestamp are those of the records left, its CRC is new. The records left are copied
 //! as they lie, for offset and time deltas still count from the same base; only a new delete horizon,
 //! which takes the place of the base timestamp, makes every time delta be written anew. A header alone
-//! has no codec and no horizon, and keeps its timestamps (the producer's age counts from them).
+//! has no codec and no horizon; of its timestamps the greatest stays (the producer's age counts from it), the
+//! base goes, for it may have been a horizon.
 
 use std::borrow::Cow;
 
@@ -29,6 +30,8 @@ const COMPRESSION_BITS: i16 = 0b0000_0111;
 #[derive(Debug, Default)]
 pub(super) struct Rewriter {
     open: OpenTransactions,
+    /// Whether a batch so far could not be decoded: an older record of any key may hide in it.
+    hides_records: bool,
     fates: Vec<RecordFate>,
     kept: Vec<u8>,
 }
@@ -59,12 +62,23 @@ struct Left {
 
 impl Rewriter {
     /// Takes note of a batch in a group that is not rewritten.
-    pub(super) fn pass_by(&mut self, header: &BatchHeader) {
+    pub(super) fn pass_by(&mut self, old: Old<'_>, terms: &Terms<'_>) {
+        let Old { header, frame } = old;
         if header.is_control() {
             self.open.marker(header);
-        } else {
-            self.open.data(header);
+            return;
         }
+        self.open.data(header);
+        if header.record_count > 0 && decoded(header, frame, terms.decompressed_bytes_max).is_none()
+        {
+            self.hides(header, terms);
+        }
+    }
+
+    /// Takes note of a batch that could not be decoded.
+    fn hides(&mut self, header: &BatchHeader, terms: &Terms<'_>) {
+        // below the log start nobody reads what comes back
+        self.hides_records |= header.last_offset() >= terms.rules.log_start;
     }
 
     /// Writes what stays of a batch.
@@ -123,6 +137,7 @@ impl Rewriter {
         }
         let Some(records) = decoded(header, frame, terms.decompressed_bytes_max) else {
             metrics.batches_not_decoded += 1;
+            self.hides(header, terms);
             return copy(old, out, metrics);
         };
         let left = self.judge(header, &records, terms, metrics);
@@ -146,12 +161,16 @@ impl Rewriter {
     ) -> Left {
         let mut left = Left::default();
         self.fates.clear();
-        let fates = &mut self.fates;
+        let (fates, hides_records) = (&mut self.fates, self.hides_records);
         let read = each_raw(records, header, &mut |record: RawRecord<'_>| {
             let offset = offset_of(header, &record);
             let fate = terms
                 .rules
                 .record(header, offset, record.key, record.has_value);
+            let fate = match fate {
+                RecordFate::Expired if hides_records => RecordFate::KeepTombstone,
+                fate => fate,
+            };
             fates.push(fate);
             metrics.count(fate);
             if matches!(fate, RecordFate::Keep | RecordFate::KeepTombstone) {

@@ -1,12 +1,13 @@
 //! A log on a disk in memory, with what is needed to clean it.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use headrace_storage::compaction::{
-    Cleaned, CleaningClock, CleaningConfig, CleaningMetrics, KeyMapBudget, Throttle, Tools, clean,
+    Cleaned, CleaningClock, CleaningConfig, CleaningError, CleaningMetrics, KeyMapBudget, Throttle,
+    Tools, clean,
 };
 use headrace_storage::fs::MemoryDisk;
 use headrace_storage::record::{ControlMarker, MarkerKind};
@@ -165,6 +166,28 @@ impl Bench {
         };
         let log = &mut self.log;
         Some(clean(job, &tools, &mut |swap| log.swap_cleaned(swap)))
+    }
+
+    /// Cleans, and is cancelled when so many groups are swapped.
+    pub(crate) fn clean_upto(&mut self, groups: u32) {
+        let job = self.log.begin_cleaning(&self.config, self.now_ms);
+        let job = job.expect("something is dirty");
+        let cancelled = AtomicBool::new(false);
+        let tools = Tools {
+            budget: &self.budget,
+            throttle: &Throttle::new(None),
+            clock: &Clock::at(self.now_ms),
+            cancelled: &cancelled,
+            seed: 7,
+        };
+        let (mut swaps, log) = (0, &mut self.log);
+        let cleaned = clean(job, &tools, &mut |swap| {
+            swaps += 1;
+            cancelled.store(swaps == groups, Ordering::Relaxed);
+            log.swap_cleaned(swap)
+        });
+        assert!(matches!(cleaned.result, Err(CleaningError::Cancelled)));
+        self.log.finish_cleaning(cleaned);
     }
 
     pub(crate) fn reopen(&mut self) {

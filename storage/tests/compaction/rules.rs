@@ -104,6 +104,33 @@ fn horizon_takes_the_place_of_the_base_timestamp_and_no_time_changes() {
     }
 }
 
+#[test]
+fn tombstone_stays_while_what_it_deletes_may_hide_in_a_batch_that_is_too_large() {
+    let mut bench = Bench::new();
+    bench.config.decompressed_bytes_max = 1000;
+    bench.config.segment_bytes_max = 1;
+    let large = "v".repeat(2000);
+    let zstd = BatchBuilder::new(Compression::Zstd);
+    bench.append(zstd, &[("a", Some(&large))]);
+    bench.roll();
+    bench.put(&[("a", None), ("b", None)]);
+    bench.roll();
+    bench.clean();
+    for cancelled_after in [0, 1] {
+        bench.now_ms += 1001;
+        bench.put(&[("x", Some("1"))]);
+        bench.roll();
+        if cancelled_after > 0 {
+            // the large batch lies in a group that is passed by when the cleaning is gone on with
+            bench.clean_upto(cancelled_after);
+        }
+        let metrics = bench.clean();
+        assert_eq!(metrics.groups_skipped, cancelled_after);
+        assert_eq!(metrics.dropped_tombstones, 0);
+        assert_eq!(bench.keys()[..3], pairs(&[(0, "a"), (1, "a"), (2, "b")]));
+    }
+}
+
 fn transactional(producer: i64, sequence: i32) -> BatchBuilder {
     BatchBuilder::new(Compression::None)
         .producer(producer, 0, sequence)

@@ -10,9 +10,6 @@ use crate::error::batch_code;
 use crate::partition::AppendFailure;
 use crate::topic_config::TopicConfig;
 
-/// Decompressed records may take this much memory, or as much as the topic's largest batch.
-const DECOMPRESSED_BYTES_MAX: usize = 16 << 20;
-
 /// The first version of Produce whose clients know zstd.
 const ZSTD_FROM_VERSION: i16 = 7;
 
@@ -78,7 +75,7 @@ pub(super) fn check(
         .compression
         .filter(|wanted| *wanted != batch.compression());
     let batch = if config.compact || recompress.is_some() {
-        let records = batch.records(DECOMPRESSED_BYTES_MAX.max(config.batch_bytes_max))?;
+        let records = batch.records(config.decompressed_bytes_max())?;
         if config.compact {
             check_keys(&records)?;
         }

@@ -45,7 +45,7 @@ fn cleaning(config: &TopicConfig) -> CleaningConfig {
         delete_retention_ms: millis(config.delete_retention),
         segment_bytes_max: u64::try_from(config.segment_bytes_max).unwrap_or(u64::MAX),
         index_bytes_max: config.segment_index_bytes_max,
-        ..CleaningConfig::default()
+        decompressed_bytes_max: config.decompressed_bytes_max(),
     }
 }
 
