@@ -161,11 +161,16 @@ impl Log {
             target.place_of_entry(last.next())?.position
         };
         let scan = self.scan_prefix(target, position)?;
+        // as before a ROLL that goes with what is cut: what the header of the segment itself said
+        let next = scan.header.map_or(self.next, |header| NextSegment {
+            created_ms: header.created_ms,
+            previous_crc: header.previous_crc,
+        });
         Ok(Plan {
             tail: scan.tail,
             kept,
             cut: Some(scan),
-            next: self.next,
+            next,
         })
     }
 

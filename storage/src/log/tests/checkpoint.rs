@@ -94,6 +94,33 @@ fn sealed_segments_are_not_read_and_nothing_is_synced() {
 }
 
 #[test]
+fn checkpoint_is_believed_after_a_truncation_into_a_sealed_segment() {
+    let changes_of_start = |disk: &MemoryDisk, checkpoint: &LogCheckpoint| {
+        disk.record();
+        drop(reopen(disk, checkpoint).unwrap());
+        disk.take_trace().len()
+    };
+    let whole = MemoryDisk::new();
+    let checkpoint = closed(&whole, 2, true);
+    let expected = changes_of_start(&whole, &checkpoint);
+    for segment in [0, 1] {
+        let disk = MemoryDisk::new();
+        drop(closed(&disk, 3, true));
+        let mut log = open(&disk).unwrap();
+        let last = log.segments()[segment].last_index;
+        // the ROLL goes, and a batch before it
+        log.truncate(EntryIndex(last.0 - 3), &mut |_| Ok(()))
+            .unwrap();
+        append(&mut log, &[50], 100);
+        let checkpoint = log.close().unwrap();
+        assert_eq!(changes_of_start(&disk, &checkpoint), expected, "{segment}");
+        let taken = reopen(&disk, &checkpoint).unwrap();
+        let recovered = open(&disk.crash()).unwrap();
+        assert_eq!(shown(&taken), shown(&recovered));
+    }
+}
+
+#[test]
 fn checkpoint_that_does_not_fit_is_not_believed() {
     let disk = MemoryDisk::new();
     let checkpoint = closed(&disk, 2, true);
