@@ -3,7 +3,7 @@
 //! Only whole sealed segments go, oldest first, each removal durable before the next: whatever a crash
 //! leaves is a log without a hole. The last file always stays, for it says where the log stands. A
 //! segment goes only when the log start is committed **and** durable here, and when consensus no longer
-//! asks for its entries.
+//! asks for its entries. Whether it can still be read is no matter.
 
 use std::sync::Arc;
 
@@ -76,11 +76,13 @@ impl Log {
     fn remove_segment(&mut self, place: usize) -> Result<(), WriteError> {
         let oldest = &Arc::make_mut(&mut self.sealed).remove(place);
         let path = oldest.path();
-        let membership = self
-            .membership(oldest.last_index)
-            .map_err(|error| WriteError::new("read", path)(std::io::Error::other(error)))?;
-        if let Some((index, content)) = membership {
-            self.restore_membership(index, content);
+        match self.membership(oldest.last_index) {
+            Ok(Some((index, content))) => self.restore_membership(index, content),
+            Ok(None) => {}
+            // what nobody may read any more must not close the log; voters lie in the vote journal too
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "damaged segment below the log start is removed unread");
+            }
         }
         let next_base = oldest.end_offset;
         if let Some(epoch) = self.epochs.of_entry(oldest.last_index) {

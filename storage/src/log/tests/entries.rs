@@ -1,6 +1,7 @@
 //! The log by entry: what is given back, its epochs, voter sets, the first index, removal.
 
 use super::*;
+use crate::segment::format::SEGMENT_HEADER_BYTES;
 use crate::segment::reader::Segment;
 
 /// What was appended, as [`Log::entries`] should give it back.
@@ -223,6 +224,33 @@ fn segments_below_a_committed_log_start_are_removed_oldest_first() {
     }
     let voters = log.membership(log.last_index()).unwrap();
     assert_eq!(voters, Some((EntryIndex(2), Bytes::from_static(b"voters"))));
+}
+
+#[test]
+fn damaged_segment_below_the_log_start_is_removed() {
+    let disk = MemoryDisk::new();
+    let mut log = open(&disk).unwrap();
+    no_op(&mut log, 1);
+    for at in 0..2 {
+        for _ in 0..3 {
+            append(&mut log, &[at], 50);
+        }
+        control(&mut log, Entry::Roll { at_ms: at });
+    }
+    control(&mut log, Entry::LogStart { offset: Offset(3) });
+    settle(&mut log);
+    log.raise_first_index(log.last_index());
+    log.commit(log.last_index());
+    // files and indexes are opened anew
+    log.trim_idle().unwrap();
+    log.trim_idle().unwrap();
+    let path = segment_paths(&disk).remove(0);
+    disk.remove(&path.with_extension("index")).unwrap();
+    disk.damage(&path, |bytes| bytes[SEGMENT_HEADER_BYTES + 40] ^= 0xFF);
+    assert_eq!(log.remove_below_log_start().unwrap(), 1);
+    assert_eq!(log.write_error().map(ToString::to_string), None);
+    assert_eq!(all(&log).len(), 3);
+    assert_eq!(log.log_end(), Offset(6));
 }
 
 #[test]
