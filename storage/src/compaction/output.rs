@@ -11,7 +11,7 @@ use std::io::IoSlice;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::header::{CompactedHeader, Counts};
+use super::header::{CompactedHeader, Counts, HEADER_BYTES_MAX};
 use super::transactions::Aborted;
 use super::{AbortedTransaction, CleaningError, Pace};
 use crate::fs::{Disk, DiskFile, OpenMode};
@@ -66,6 +66,11 @@ impl Output {
         counts: Counts,
         index_interval_bytes: u64,
     ) -> Result<Output, CleaningError> {
+        let header_bytes = counts.size_bytes();
+        if header_bytes > HEADER_BYTES_MAX {
+            // no start would take the file for one of ours
+            return Err(CleaningError::HeaderTooLarge);
+        }
         // left by a cleaning that was broken off in this process
         if let Err(error) = disk.remove(&path)
             && error.kind() != std::io::ErrorKind::NotFound
@@ -75,7 +80,6 @@ impl Output {
         let file = disk
             .open(&path, OpenMode::Create)
             .map_err(CleaningError::io("create", &path))?;
-        let header_bytes = counts.size_bytes();
         let mut index = IndexBuilder::new(index_interval_bytes, OpenTransactions::default());
         index.control(ControlPlace {
             position: 0,
@@ -170,5 +174,39 @@ impl Output {
             size_bytes: self.position,
             index: self.index,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::fs::MemoryDisk;
+
+    fn create(disk: &MemoryDisk, runs: usize) -> Result<Output, CleaningError> {
+        let counts = Counts {
+            runs,
+            ..Counts::default()
+        };
+        Output::create(
+            disk,
+            PathBuf::from("/log/1.cleaned"),
+            EntryIndex(1),
+            counts,
+            0,
+        )
+    }
+
+    #[test]
+    fn a_header_that_no_reader_takes_is_not_begun() {
+        let disk = MemoryDisk::new();
+        disk.create_dir_all(Path::new("/log")).unwrap();
+        let run_bytes =
+            create(&disk, 1).unwrap().header_bytes - create(&disk, 0).unwrap().header_bytes;
+        drop(disk.remove(Path::new("/log/1.cleaned")));
+        let refused = create(&disk, HEADER_BYTES_MAX / run_bytes);
+        assert!(matches!(refused, Err(CleaningError::HeaderTooLarge)));
+        assert_eq!(disk.list(Path::new("/log")).unwrap(), Vec::<String>::new());
     }
 }
