@@ -5,19 +5,23 @@
 //!                   '-- checked --'-- next step --'           position in memory, per log
 //! ```
 //! - Every frame: its CRC, and that it continues offset, ordinal and epoch. A compacted file also by the checksum
-//!   of its content. The index beside it entry by entry: one that does not match is removed, and built anew.
+//!   of its content. The index beside it entry by entry.
 //! - What is found is marked in the segment, for all views: a read of the offsets that lie there fails
 //!   ([`crate::ReadError::Damaged`]); all others go on. Marks are kept in memory; a later pass finds them again.
 //! - Behind a bad frame the check goes on where the next sound frame is known to begin: by the frame's own
 //!   length, or by the index. Nothing is searched for.
 //! - Reading again what was read changes nothing: a place is told once.
 //! - Files may go, be exchanged by a compaction or be cut by a truncation while they are read: what is no longer
-//!   part of the log is left, and never told of. An index that is not there is no damage either.
+//!   part of the log is left, and never told of.
+//! - An index that is missing or does not match is no damage, for nothing is lost with it: it is written anew
+//!   (`reindex`) once the segment was found sound.
 
 mod check;
 mod damage;
+mod reindex;
 
 use std::io;
+use std::path::PathBuf;
 
 use crate::log::LogView;
 use crate::segment::reader::Segment;
@@ -38,6 +42,8 @@ pub struct Scrubbed {
     pub bytes: u64,
     /// What was found and not told before.
     pub findings: Vec<Finding>,
+    /// The index files that were missing or did not match, why, and that were written anew.
+    pub reindexed: Vec<(PathBuf, &'static str)>,
     /// Whether the last sealed segment was reached; the next step begins at the first.
     pub pass_over: bool,
 }

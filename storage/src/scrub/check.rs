@@ -6,8 +6,8 @@ use std::path::Path;
 
 use uuid::Uuid;
 
-use super::Scrubbed;
 use super::damage::Finding;
+use super::{Scrubbed, reindex};
 use crate::compaction::open::read_header;
 use crate::fs::{DiskFile, OpenMode};
 use crate::index::{SparseIndex, file as index_file};
@@ -34,7 +34,7 @@ impl From<String> for Unsound {
     }
 }
 
-const NOBODY: LogIdentity = LogIdentity {
+pub(super) const NOBODY: LogIdentity = LogIdentity {
     cluster_id: Uuid::nil(),
     topic_id: Uuid::nil(),
     partition: 0,
@@ -59,6 +59,8 @@ pub(super) struct Place {
     entry: usize,
     /// An index entry named another frame.
     index_differs: bool,
+    /// Why the index file is to be written anew.
+    unindexed: Option<&'static str>,
 }
 
 /// Checks a segment from a place on; `None` at its end, or if its file is gone.
@@ -118,6 +120,7 @@ impl Place {
             entries: None,
             entry: 0,
             index_differs: false,
+            unindexed: None,
         }
     }
 }
@@ -167,12 +170,9 @@ impl Check<'_> {
                 format!("the file has {size} bytes, not {stated}"),
             );
         }
-        let disk = &*self.sealed.disk;
-        self.place.entries = index_file::read_index(disk, &self.sealed.index_path);
-        if self.place.entries.is_none()
-            && disk.open(&self.sealed.index_path, OpenMode::Read).is_ok()
-        {
-            self.drop_index("the index cannot be read");
+        self.place.entries = index_file::read_index(&*self.sealed.disk, &self.sealed.index_path);
+        if self.place.entries.is_none() {
+            self.place.unindexed = Some("it was missing or damaged");
         }
         if self.sealed.compacted.is_some() {
             match read_header(self.file, self.segment.size_bytes)? {
@@ -218,10 +218,32 @@ impl Check<'_> {
         };
         let unmet = |entries: &SparseIndex| entries.get(self.place.entry).is_some();
         if whole && self.place.index_differs {
-            self.drop_index("an index entry names the wrong frame");
+            self.drop_index("an entry named the wrong frame");
         } else if whole && self.place.entries.as_ref().is_some_and(unmet) {
-            self.drop_index("an index entry names no frame");
+            self.drop_index("an entry named no frame");
         }
+        if whole {
+            self.reindex();
+        }
+    }
+
+    /// Writes the index anew if there is none. Only a committed segment is never cut.
+    fn reindex(&mut self) {
+        let is_committed = self.view.high_watermark() > self.segment.end_offset;
+        let is_sound = self.sealed.damage.findings().is_empty() && !self.is_cut();
+        let Some(reason) = self.place.unindexed.filter(|_| is_committed && is_sound) else {
+            return;
+        };
+        let path = &self.sealed.index_path;
+        match reindex::reindex(self.segment, self.sealed, self.file) {
+            Ok(true) => self.done.reindexed.push((path.clone(), reason)),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "index is not written anew");
+            }
+        }
+        // read once more
+        self.done.bytes = self.done.bytes.saturating_add(self.segment.size_bytes);
     }
 
     /// Checks the frame at a position and moves offset and ordinal on; its size.
@@ -409,23 +431,17 @@ impl Check<'_> {
         self.segment.cut().position() < self.segment.size_bytes
     }
 
-    /// The index is derived: it goes, and who needs it builds it anew.
-    fn drop_index(&mut self, reason: &str) {
+    /// The index is derived: one that says what is not so goes at once.
+    fn drop_index(&mut self, reason: &'static str) {
         if self.is_cut() {
             return;
         }
         let path: &Path = &self.sealed.index_path;
         self.place.entries = None;
+        self.place.unindexed = Some(reason);
         if let Err(error) = index_file::remove(&*self.sealed.disk, path) {
             tracing::warn!(path = %path.display(), %error, "damaged index is not removed");
         }
-        let offsets = self.nothing();
-        self.done.findings.push(Finding {
-            path: path.to_path_buf(),
-            position: 0,
-            offsets,
-            reason: reason.to_owned(),
-        });
     }
 
     fn all(&self) -> Range<Offset> {

@@ -14,7 +14,7 @@ pub struct Finding {
     pub path: PathBuf,
     /// Where in it.
     pub position: u64,
-    /// The offsets that cannot be read any more; none where a control frame or an index is damaged.
+    /// The offsets that cannot be read any more; none where a control frame is damaged.
     pub offsets: Range<Offset>,
     /// What does not fit.
     pub reason: String,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use headrace_storage::fs::{Disk, OpenMode};
 use headrace_storage::manifest::Receiver;
+use headrace_storage::scrub::Scrubber;
 
 use crate::bench::{Bench, DIR, open};
 
@@ -37,6 +38,23 @@ fn put_file(bench: &Bench, path: &Path, bytes: &[u8]) {
 
 fn output(bench: &Bench) -> PathBuf {
     bench.log.segments()[0].path.clone()
+}
+
+#[test]
+fn missing_index_of_a_compacted_segment_is_written_anew_by_the_scrub() {
+    let (mut bench, _) = compacted();
+    let before = bench.records();
+    let index = output(&bench).with_extension("index");
+    bench.disk.remove(&index).unwrap();
+    for reindexed in [1, 0] {
+        let view = bench.log.reader().view();
+        let done = Scrubber::default().step(&view, u64::MAX).unwrap();
+        assert_eq!(done.findings, []);
+        assert_eq!(done.reindexed.len(), reindexed);
+        assert!(bench.disk.bytes_of(&index).is_some());
+    }
+    bench.reopen();
+    assert_eq!(bench.records(), before);
 }
 
 #[test]

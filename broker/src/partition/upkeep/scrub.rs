@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use headrace_storage::scrub::Scrubber;
-use tracing::{error, warn};
+use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use super::beat::Cause;
@@ -116,6 +116,9 @@ impl Scrub {
                 reason = found.reason,
                 "damage on disk; the records in it are not served"
             );
+        }
+        for (path, reason) in &done.reindexed {
+            info!(file = %path.display(), reason, "index of a sound segment is written anew; no record is lost");
         }
         if done.pass_over {
             self.stats.scrub_passes.add(1);

@@ -1,8 +1,7 @@
 //! The scrub: every class of byte flipped, found once, and never served.
 
 use super::*;
-use crate::index::file as index_file;
-use crate::scrub::{Finding, Scrubber};
+use crate::scrub::{Finding, Scrubbed, Scrubber};
 use crate::segment::format::{CONTROL_BYTES_MIN, SEGMENT_HEADER_BYTES};
 use crate::segment::index_name;
 
@@ -137,19 +136,62 @@ fn a_file_of_another_size_is_found() {
     assert!(matches!(read(&log, 0), Err(ReadError::Damaged { .. })));
 }
 
+fn step(log: &Log) -> Scrubbed {
+    let mut scrubber = Scrubber::default();
+    scrubber.step(&log.reader().view(), u64::MAX).unwrap()
+}
+
 #[test]
-fn a_damaged_index_is_removed_and_built_anew() {
+fn a_missing_or_damaged_index_is_written_anew_and_is_no_damage() {
     let disk = MemoryDisk::new();
-    let log = sealed_log(&disk);
-    let path = Path::new(DIR).join(index_name(Offset(0), EntryIndex(1)));
-    let size = disk.bytes_of(&path).unwrap().len();
-    disk.damage(&path, |bytes| bytes[size - 3] ^= 1);
-    let found = pass(&mut Scrubber::default(), &log, u64::MAX);
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0].path, path);
-    assert!(index_file::read_index(&disk, &path).is_none());
+    let mut log = sealed_log(&disk);
+    log.set_high_watermark(log.log_end());
+    let paths = [(0, 1), (12, 9)]
+        .map(|(offset, index)| Path::new(DIR).join(index_name(Offset(offset), EntryIndex(index))));
+    let written = paths.each_ref().map(|path| disk.bytes_of(path).unwrap());
+    disk.damage(&paths[0], |bytes| *bytes.last_mut().unwrap() ^= 1);
+    disk.remove(&paths[1]).unwrap();
+    let done = step(&log);
+    assert_eq!(done.findings, []);
+    let reindexed: Vec<_> = done.reindexed.iter().map(|(path, _)| path).collect();
+    assert_eq!(reindexed, [&paths[0], &paths[1]]);
+    for (path, written) in paths.iter().zip(written) {
+        assert_eq!(disk.bytes_of(path), Some(written), "{}", path.display());
+    }
+    assert_eq!(step(&log).reindexed, [], "once");
     assert!(read(&log, 0).is_ok());
-    assert_eq!(log.reader().view().findings(), [], "no record is lost");
+    assert_eq!(log.reader().view().findings(), []);
+}
+
+#[test]
+fn no_index_is_written_beside_a_damaged_or_uncommitted_segment_or_one_that_is_gone() {
+    let index = Path::new(DIR).join(index_name(Offset(0), EntryIndex(1)));
+    for what in ["damaged", "uncommitted", "gone"] {
+        let disk = MemoryDisk::new();
+        let mut log = sealed_log(&disk);
+        let path = segment_paths(&disk).remove(0);
+        disk.remove(&index).unwrap();
+        if what != "uncommitted" {
+            log.set_high_watermark(log.log_end());
+        }
+        match what {
+            "damaged" => disk.damage(&path, |bytes| bytes[FIRST + 100] ^= 1),
+            // as compaction and retention do it: the index first
+            "gone" => disk.remove(&path).unwrap(),
+            _ => {}
+        }
+        let done = step(&log);
+        assert_eq!(
+            done.findings.len(),
+            usize::from(what == "damaged"),
+            "{what}"
+        );
+        assert_eq!(
+            (done.reindexed, disk.bytes_of(&index)),
+            (vec![], None),
+            "{what}"
+        );
+    }
 }
 
 /// Everything up to `last` stays; entries of a new term and of other sizes take the place of the rest, and the
@@ -186,13 +228,4 @@ fn entries_taken_back_while_they_are_read_are_no_alarm() {
             assert_eq!(log.reader().view().findings(), []);
         }
     }
-}
-
-#[test]
-fn missing_index_is_no_alarm() {
-    let disk = MemoryDisk::new();
-    let log = sealed_log(&disk);
-    let path = Path::new(DIR).join(index_name(Offset(0), EntryIndex(1)));
-    disk.remove(&path).unwrap();
-    assert_eq!(pass(&mut Scrubber::default(), &log, 4096), []);
 }
