@@ -264,6 +264,11 @@ impl<T> Core<T> {
         self.group.quarantined()
     }
 
+    /// The producers whose last sequence numbers still matter.
+    pub fn producers(&self) -> &Producers {
+        &self.producers
+    }
+
     /// The producer state to keep when the log is closed: only if everything is committed, and there is
     /// something that the snapshot beside the log does not say.
     pub fn snapshot_at_close(&self) -> Option<Vec<u8>> {

@@ -158,6 +158,11 @@ impl Producers {
             .retain(|_, producer| now_ms.saturating_sub(producer.seen_ms) <= expiry_ms);
     }
 
+    /// The producers known.
+    pub fn ids(&self) -> impl Iterator<Item = i64> + '_ {
+        self.by_id.keys().copied()
+    }
+
     /// The number of producers known.
     pub fn len(&self) -> usize {
         self.by_id.len()

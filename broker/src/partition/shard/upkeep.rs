@@ -94,7 +94,10 @@ impl Shard {
             Cleaning::Begin { slot, reply } => {
                 let job = self.partitions.get_mut(&slot).and_then(|owned| {
                     let cleaning = owned.rules.cleaning.clone()?;
-                    owned.log.begin_cleaning(&cleaning, now_ms)
+                    let job = owned.log.begin_cleaning(&cleaning, now_ms)?;
+                    // who is forgotten here begins anew with whatever it sends
+                    let producers = owned.core.producers().ids().collect();
+                    Some(job.with_producers(producers))
                 });
                 answer(reply, job);
             }
