@@ -7,7 +7,8 @@
 //!   Spent    ............ reserve / 2     the broker's own topics are refused too
 //! ```
 //! Reads, deletes and retention always go on; they are what makes room. Admitting an append is one atomic
-//! load: the room is asked for once a second, and after a write that found the disk full.
+//! load: the room is asked for once a second. (A write that found the disk full closed its log, which says so itself;
+//! what else is written in that second meets the same.)
 
 use std::path::PathBuf;
 use std::sync::Arc;
