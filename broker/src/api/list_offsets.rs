@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 
 use super::Call;
 use crate::error::read_code;
-use crate::partition::{NotServed, Topic};
+use crate::partition::{Handle, NotServed, Topic};
 
 /// An offset, and the timestamp it was found by (-1 if by none).
 type Found = Option<(Offset, i64)>;
@@ -57,7 +57,7 @@ async fn answer(
         }
     };
     let view = handle.view();
-    match find(&view, asked, call.version).await {
+    match find(handle, &view, asked, call.version).await {
         Err(error_code) => answer.error_code = error_code,
         Ok(None) => {}
         Ok(Some((offset, timestamp))) => {
@@ -72,6 +72,7 @@ async fn answer(
 }
 
 async fn find(
+    handle: &Handle,
     view: &Arc<LogView>,
     asked: &ListOffsetsPartition,
     version: i16,
@@ -81,29 +82,55 @@ async fn find(
     match asked.timestamp {
         LATEST => Ok(Some((upto, -1))),
         EARLIEST => Ok(Some((view.log_start(), -1))),
-        MAX_TIMESTAMP if version >= 7 => search(view, move |view| view.max_timestamp(upto)).await,
+        MAX_TIMESTAMP if version >= 7 => {
+            search(handle, view, move |view| view.max_timestamp(upto)).await
+        }
         EARLIEST_LOCAL if version >= 8 => Ok(Some((view.log_start(), -1))),
         // nothing is in tiered storage
         LATEST_TIERED if version >= 9 => Ok(None),
         timestamp if timestamp >= 0 => {
-            search(view, move |view| view.find_timestamp(timestamp, upto)).await
+            search(handle, view, move |view| {
+                view.find_timestamp(timestamp, upto)
+            })
+            .await
         }
         _ => Err(ErrorCode::UNSUPPORTED_VERSION),
     }
 }
 
 async fn search(
+    handle: &Handle,
     view: &Arc<LogView>,
-    search: impl FnOnce(&LogView) -> Result<Found, ReadError> + Send + 'static,
+    search: impl Fn(&LogView) -> Result<Found, ReadError> + Send + 'static,
 ) -> Result<Found, ErrorCode> {
-    let view = Arc::clone(view);
-    match spawn_blocking(move || search(&view)).await {
+    let (handle, view) = (handle.clone(), Arc::clone(view));
+    let searching = move || search_newest(view, &|| handle.view(), &search);
+    match spawn_blocking(searching).await {
         Ok(Ok(found)) => Ok(found),
         Ok(Err(failed)) => {
             tracing::error!(%failed, "log cannot be searched");
             Err(read_code(&failed))
         }
         Err(_) => Err(ErrorCode::UNKNOWN_SERVER_ERROR),
+    }
+}
+
+/// Searches a view; one whose file went is taken anew.
+fn search_newest(
+    mut view: Arc<LogView>,
+    newest: &dyn Fn() -> Arc<LogView>,
+    search: &dyn Fn(&LogView) -> Result<Found, ReadError>,
+) -> Result<Found, ReadError> {
+    loop {
+        let found = search(&view);
+        if !found.as_ref().is_err_and(ReadError::is_gone) {
+            return found;
+        }
+        let newer = newest();
+        if Arc::ptr_eq(&view, &newer) {
+            return found;
+        }
+        view = newer;
     }
 }
 
@@ -115,5 +142,77 @@ pub(super) fn check_epoch(view: &LogView, current_leader_epoch: i32) -> Result<(
         theirs if theirs < ours => Err(ErrorCode::FENCED_LEADER_EPOCH),
         theirs if theirs > ours => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::{Path, PathBuf};
+
+    use headrace_storage::fs::MemoryDisk;
+    use headrace_storage::record::{BatchBuilder, Compression};
+    use headrace_storage::{Entry, Known, Log, LogConfig, LogIdentity};
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn open(disk: &MemoryDisk) -> Log {
+        let identity = LogIdentity {
+            cluster_id: Uuid::nil(),
+            topic_id: Uuid::nil(),
+            partition: 0,
+        };
+        let (disk, config) = (Arc::new(disk.clone()), LogConfig::default());
+        Log::open(disk, Path::new("/log"), identity, config, Known::default()).unwrap()
+    }
+
+    fn append(log: &mut Log, entry: Entry) {
+        log.append(entry).unwrap();
+        log.write().unwrap();
+        while let Some(point) = log.sync_point() {
+            log.synced(point.run()).unwrap();
+        }
+        log.set_high_watermark(log.log_end());
+        log.commit(log.last_index());
+        log.raise_first_index(log.last_index());
+    }
+
+    fn batch(log: &Log, time: i64) -> Entry {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.push(time, None, Some(b"v"), &[]);
+        let mut batch = builder.build();
+        batch.stamp(log.next_offset(), log.epoch());
+        Entry::Batch(batch)
+    }
+
+    #[test]
+    fn a_view_whose_segment_is_gone_is_taken_anew() {
+        let disk = MemoryDisk::new();
+        let mut log = open(&disk);
+        for time in [10, 20] {
+            let entry = batch(&log, time);
+            append(&mut log, entry);
+            append(&mut log, Entry::Roll { at_ms: time });
+        }
+        drop(log);
+        let mut log = open(&disk);
+        log.set_high_watermark(Offset(2));
+        let old = log.reader().view();
+        append(&mut log, Entry::LogStart { offset: Offset(1) });
+        assert_eq!(log.remove_below_log_start().unwrap(), 1);
+        // whether the old view still has the file open depends on what was read by it
+        let search = |view: &LogView| match view.log_start() {
+            Offset(0) => Err(ReadError::Io {
+                path: PathBuf::from("/log/00000000000000000000-1.log"),
+                source: io::ErrorKind::NotFound.into(),
+            }),
+            _ => view.find_timestamp(5, Offset(2)),
+        };
+        let reader = log.reader();
+        let found = search_newest(Arc::clone(&old), &|| reader.view(), &search).unwrap();
+        assert_eq!(found, Some((Offset(1), 20)));
+        let failed = search_newest(Arc::clone(&old), &|| Arc::clone(&old), &search);
+        assert!(failed.is_err(), "there is no newer one");
     }
 }

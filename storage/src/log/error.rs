@@ -106,6 +106,21 @@ impl WriteError {
     }
 }
 
+impl ReadError {
+    /// Whether the bytes were removed or replaced since the view was taken: retention, compaction and truncation
+    /// replace the view first, then the file. A newer view can be read.
+    pub fn is_gone(&self) -> bool {
+        match self {
+            ReadError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+            ReadError::Truncated { .. } => true,
+            ReadError::OutOfRange { .. }
+            | ReadError::NoSuchEntry { .. }
+            | ReadError::Corrupt { .. }
+            | ReadError::Damaged { .. } => false,
+        }
+    }
+}
+
 /// Why a read failed. The log stays open; other ranges may read well.
 #[derive(Debug, Error)]
 pub enum ReadError {

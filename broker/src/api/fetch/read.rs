@@ -147,8 +147,7 @@ pub(super) fn read(
     Some(pass)
 }
 
-/// Reads one partition. A view whose file went (retention, compaction and truncation replace the view
-/// first, then the file) is taken anew.
+/// Reads one partition. A view whose file went is taken anew.
 fn partition(
     handle: &Handle,
     asked: &FetchPartition,
@@ -162,7 +161,7 @@ fn partition(
             Err(Refused::Read(failed)) => failed,
         };
         let newer = handle.view();
-        if !is_gone(&failed) || Arc::ptr_eq(&view, &newer) {
+        if !failed.is_gone() || Arc::ptr_eq(&view, &newer) {
             // the scrub has told of damage; clients ask again and again
             if !matches!(failed, ReadError::Damaged { .. }) {
                 tracing::error!(%failed, "log cannot be read");
@@ -170,17 +169,6 @@ fn partition(
             return Err(read_code(&failed));
         }
         view = newer;
-    }
-}
-
-fn is_gone(failed: &ReadError) -> bool {
-    match failed {
-        ReadError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
-        ReadError::Truncated { .. } => true,
-        ReadError::OutOfRange { .. }
-        | ReadError::NoSuchEntry { .. }
-        | ReadError::Corrupt { .. }
-        | ReadError::Damaged { .. } => false,
     }
 }
 
