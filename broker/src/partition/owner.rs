@@ -438,7 +438,6 @@ fn log_config(config: &TopicConfig) -> LogConfig {
         segment_jitter_ms_max: millis(config.segment_jitter_max),
         segment_index_bytes_max: config.segment_index_bytes_max,
         index_interval_bytes: config.index_interval_bytes,
-        batch_bytes_max: u64::try_from(config.batch_bytes_max).unwrap_or(u64::MAX),
         decompressed_bytes_max: config.decompressed_bytes_max(),
     }
 }

@@ -71,6 +71,31 @@ fn verify(disk: &MemoryDisk, hint: Option<Hint>) -> super::Report {
 }
 
 #[test]
+fn large_batch_that_is_torn_is_what_a_crash_leaves() {
+    let disk = MemoryDisk::new();
+    some_log(&disk);
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let (config, known) = (LogConfig::default(), Known::default());
+    let mut log = Log::open(shared, Path::new(DIR), identity(), config, known).unwrap();
+    let head = usize::try_from(log.reader().view().active_bytes()).unwrap();
+    append(&mut log, 60_000);
+    log.write().unwrap();
+    drop(log);
+    let path = segments(&disk).pop().unwrap();
+    let whole = disk.bytes_of(&path).unwrap();
+    let end = whole.iter().rposition(|byte| *byte != 0).unwrap();
+    for lost in [head..head + 512, end - 512..end + 1] {
+        disk.damage(&path, |bytes| {
+            bytes.clone_from(&whole);
+            bytes[lost.clone()].fill(0);
+        });
+        let report = verify(&disk, None);
+        assert_eq!(report.damage, None, "{lost:?}");
+        assert_eq!((report.log_end, report.remarks.len()), (Offset(13), 1));
+    }
+}
+
+#[test]
 fn every_frame_is_given_in_order_with_the_room_behind_it() {
     let disk = MemoryDisk::new();
     some_log(&disk);

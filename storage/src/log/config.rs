@@ -28,14 +28,12 @@ pub struct LogConfig {
     pub segment_index_bytes_max: u64,
     /// The offset and time indexes get an entry about every so many bytes.
     pub index_interval_bytes: u64,
-    /// The largest batch that is appended. Recovery takes no more than this, or a group, for a torn tail.
-    pub batch_bytes_max: u64,
     /// Look-ups by time decompress at most this much of a batch; one that needs more is passed over.
     pub decompressed_bytes_max: usize,
 }
 
 impl Default for LogConfig {
-    /// Kafka's defaults: 1 GiB, 7 days, an index of 10 MiB with an entry for each 4 KiB, batches of 1 MiB.
+    /// Kafka's defaults: 1 GiB, 7 days, an index of 10 MiB with an entry for each 4 KiB.
     fn default() -> LogConfig {
         LogConfig {
             segment_bytes_max: 1 << 30,
@@ -43,7 +41,6 @@ impl Default for LogConfig {
             segment_jitter_ms_max: 0,
             segment_index_bytes_max: 10 << 20,
             index_interval_bytes: 4096,
-            batch_bytes_max: 1_048_588,
             decompressed_bytes_max: 16 << 20,
         }
     }

@@ -17,6 +17,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::error::OpenError;
+use super::largest;
 use super::recovery::{Found, Recovery};
 use super::write::Active;
 use crate::fs::{DiskFile, OpenMode};
@@ -215,7 +216,9 @@ impl Recovery {
             return Ok(End::Clean);
         }
         let expected = self.expected(found);
-        let behind = look_behind(file, size, &expected, scan, self.config.batch_bytes_max);
+        let torn_bytes_max = largest::torn_bytes_max(&*self.disk, &self.dir)
+            .map_err(OpenError::io("read the largest batch of", &self.dir))?;
+        let behind = look_behind(file, size, &expected, scan, torn_bytes_max);
         match behind.map_err(OpenError::io("read", &found.path))? {
             Behind::Nothing => Ok(End::Clean),
             Behind::Torn => {

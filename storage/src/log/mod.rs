@@ -26,6 +26,7 @@ mod entry;
 pub(crate) mod epochs;
 mod error;
 pub(crate) mod hint;
+mod largest;
 mod last;
 mod marks;
 mod recovery;
@@ -87,6 +88,8 @@ pub struct Log {
     flushed: Tail,
     /// Written after `flushed`.
     unsynced_bytes: u64,
+    /// How large a group recovery knows to expect (`largest`).
+    largest_bytes: u64,
     /// The file being written; `None` until the first write after the start or a sealed ROLL.
     active: Option<Active>,
     /// What the next segment's header will say.

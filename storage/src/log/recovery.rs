@@ -24,7 +24,6 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::Log;
 use super::config::{LogConfig, LogIdentity};
 use super::entry::{NextSegment, Queue};
 use super::epochs::EpochRuns;
@@ -33,6 +32,7 @@ use super::hint::{self, Hint, Known};
 use super::marks::Marks;
 use super::view::LogView;
 use super::write::Active;
+use super::{GROUP_BYTES_MAX, Log};
 use crate::compaction::open::{CompactedFile, Resolved, resolve};
 use crate::fs::Disk;
 use crate::index::OpenTransactions;
@@ -265,6 +265,7 @@ impl Recovery {
             written: tail,
             flushed: tail,
             unsynced_bytes: 0,
+            largest_bytes: GROUP_BYTES_MAX,
             active: self.active,
             next: self.next,
             open_transactions: self.open,

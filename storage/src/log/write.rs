@@ -129,6 +129,9 @@ impl Log {
     }
 
     fn write_group(&mut self, count: usize, bytes: u64) -> Result<(), WriteError> {
+        if count == 1 {
+            self.note_largest(bytes)?;
+        }
         let mut header = Vec::new();
         let mut active = match self.active.take() {
             Some(active) => active,

@@ -42,13 +42,13 @@ pub(crate) fn look_behind(
     size: u64,
     expected: &Expected<'_>,
     scan: &Scan,
-    batch_bytes_max: u64,
+    torn_bytes_max: u64,
 ) -> io::Result<Behind> {
     let mut window = Window::new(file, size, SCAN_BYTES);
     let Some(end) = window.last_not_zero(scan.end)? else {
         return Ok(Behind::Nothing);
     };
-    let unsynced_bytes = unsynced_bytes_max(file, size, scan, batch_bytes_max)?;
+    let unsynced_bytes = unsynced_bytes_max(file, size, scan, torn_bytes_max)?;
     let limit = scan.end.saturating_add(unsynced_bytes);
     if end >= limit && !planted(Mistake::RestNotLookedAt) {
         return Ok(Behind::Durable(end + 1));
@@ -61,28 +61,28 @@ pub(crate) fn look_behind(
 
 /// How many bytes from the first unsound frame on may have been written and not synced.
 ///
-/// A batch larger than a group goes out alone. If its head is there it says how large it is; a head that
-/// is lost may have been that of the largest batch that is taken. A head that claims more is not believed.
+/// A batch larger than a group goes out alone, and only once the log has noted how large (`log/largest`). If its
+/// head is there it says so itself; a head that is lost may have been that of the largest. A head that claims more
+/// is not believed.
 ///
 /// A segment's header comes with the first group and is not counted to it.
 fn unsynced_bytes_max(
     file: &dyn DiskFile,
     size: u64,
     scan: &Scan,
-    batch_bytes_max: u64,
+    torn_bytes_max: u64,
 ) -> io::Result<u64> {
     let mut window = Window::new(file, size, HEAD_BYTES);
-    let larger = match read_head(window.head(scan.end)?) {
+    let group_bytes = match read_head(window.head(scan.end)?) {
         Ok(Head::Batch(header))
             if header.base_offset == scan.tail.offset
                 && header.epoch == scan.tail.epoch
                 && header.check_counts().is_ok() =>
         {
-            as_u64(header.size_bytes()).min(batch_bytes_max)
+            as_u64(header.size_bytes()).clamp(GROUP_BYTES_MAX, torn_bytes_max)
         }
-        _ => batch_bytes_max,
+        _ => torn_bytes_max,
     };
-    let group_bytes = GROUP_BYTES_MAX.max(larger);
     Ok(match scan.header {
         Some(_) => group_bytes,
         None => group_bytes.saturating_add(as_u64(SEGMENT_HEADER_BYTES)),

@@ -194,12 +194,7 @@ fn record_that_looks_like_a_frame_is_not_taken_for_one() {
         assert!(at <= carried);
         bytes[at + 17] ^= 1;
     });
-    let config = LogConfig {
-        batch_bytes_max: 6 << 20,
-        ..LogConfig::default()
-    };
-    let (disk, known) = (Arc::new(after), Known::default());
-    let log = Log::open(disk, Path::new(DIR), identity(), config, known).unwrap();
+    let log = open(&after).unwrap();
     assert_eq!(
         log.log_end(),
         Offset(6),
