@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use headrace_storage::data_dir::DataDir;
-use headrace_storage::fs::{Disk, MemoryDisk, Trace};
+use headrace_storage::fs::{Disk, MemoryDisk, Trace, read_atomic, write_atomic};
 use headrace_storage::record::batches;
 use headrace_storage::votes::{GroupId, Loaded, VoteJournal};
 use headrace_storage::{
@@ -461,9 +461,16 @@ impl Driver {
 
     /// Makes a data directory around the log, so that clean stops leave a checkpoint.
     pub(crate) fn make_data_dir(&mut self) {
-        let made = DataDir::open_on(Arc::new(self.disk.clone()), Path::new(ROOT));
+        // made elsewhere: a first start makes it before there are votes, and refuses to behind them
+        let (elsewhere, meta) = (MemoryDisk::new(), Path::new(ROOT).join("meta"));
+        let made = DataDir::open_on(Arc::new(elsewhere.clone()), Path::new(ROOT));
+        let made = made.map_err(|error| chain(&error)).and_then(|_| {
+            let content = read_atomic(&elsewhere, &meta).map_err(|error| chain(&error))?;
+            let content = content.ok_or("no meta was made")?;
+            write_atomic(&self.disk, &meta, &content).map_err(|error| chain(&error))
+        });
         if let Err(error) = made {
-            self.fail(chain(&error));
+            self.fail(error);
         }
     }
 
