@@ -140,6 +140,7 @@ pub(super) fn start(
         effects: Vec::new(),
         ticked: false,
         ticks: 0,
+        now_ms: i64::MIN,
         stop: None,
     };
     thread::Builder::new()
@@ -199,6 +200,8 @@ struct Shard {
     ticked: bool,
     /// Since the start.
     ticks: u32,
+    /// The clock when this turn of the loop began.
+    now_ms: i64,
     stop: Option<oneshot::Sender<Result<Checkpoints, WriteError>>>,
 }
 
@@ -206,6 +209,7 @@ impl Shard {
     fn run(mut self, mut inbox: mpsc::Receiver<Message>) {
         let mut messages = Vec::with_capacity(TURN_MESSAGES_MAX);
         while inbox.blocking_recv_many(&mut messages, TURN_MESSAGES_MAX) > 0 {
+            self.now_ms = self.clock.wall_ms();
             for message in messages.drain(..) {
                 self.take(message);
             }
@@ -235,7 +239,7 @@ impl Shard {
             Message::VotesSynced(done) => self.votes_synced(done),
             Message::Tick => self.ticked = true,
             Message::Roll { slot } => {
-                let now_ms = self.clock.wall_ms();
+                let now_ms = self.now_ms;
                 self.step(slot, Event::Roll { now_ms });
             }
             Message::Flush { slot, flush } => self.set_flush(slot, flush),
@@ -305,7 +309,7 @@ impl Shard {
                     acks,
                     token,
                     log_append_time: owned.log_append_time,
-                    now_ms: self.clock.wall_ms(),
+                    now_ms: self.now_ms,
                 };
                 owned.core.step(Event::Append(append), &mut self.effects);
                 self.touched.insert(slot);

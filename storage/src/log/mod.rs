@@ -61,7 +61,7 @@ use crate::fs::{Disk, read_atomic, write_atomic};
 use crate::index::{NO_TIMESTAMP, OpenTransactions};
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
 use crate::record::BatchHeader;
-use crate::segment::format::{Control, Seed, as_u64};
+use crate::segment::format::{Control, Seed};
 use crate::segment::reader::Segment;
 use crate::segment::{Span, Tail};
 use cleaning::FirstDirty;
@@ -266,25 +266,36 @@ impl Log {
     ///
     /// Age counts from the ROLL before; in the first segment from its first batch's timestamp.
     pub fn should_roll(&self, next_batch_bytes: usize, now_ms: i64) -> bool {
+        let room_bytes = self.segment_room_bytes(now_ms);
+        room_bytes.is_none_or(|room_bytes| next_batch_bytes > room_bytes)
+    }
+
+    /// How many bytes of batches the segment still takes before [`Log::should_roll`]; `None` if it is to be
+    /// rolled before the next one in any case.
+    pub fn segment_room_bytes(&self, now_ms: i64) -> Option<usize> {
         if !self.queue.segment_has_data {
-            return false;
+            return Some(usize::MAX);
         }
-        let size = self
-            .queue
-            .segment_bytes
-            .saturating_add(as_u64(next_batch_bytes));
-        if size > self.config.segment_bytes_max {
-            return true;
+        if self.segment_is_due(now_ms) {
+            return None;
         }
+        let max = self.config.segment_bytes_max;
+        let room_bytes = max.checked_sub(self.queue.segment_bytes)?;
+        Some(usize::try_from(room_bytes).unwrap_or(usize::MAX))
+    }
+
+    /// Whether the active segment's index is full, or it is too old, and no ROLL ends it yet.
+    fn segment_is_due(&self, now_ms: i64) -> bool {
         let Some(active) = &self.active else {
             return false;
         };
-        if active.rolled.is_some() || self.queue.entries.iter().any(Staged::is_roll) {
-            return false;
-        }
-        if active.writer.index.size_bytes() >= self.config.segment_index_bytes_max {
-            return true;
-        }
+        let full = active.writer.index.size_bytes() >= self.config.segment_index_bytes_max;
+        let due = full || self.is_too_old(active, now_ms);
+        // last, because much may be staged
+        due && active.rolled.is_none() && !self.queue.entries.iter().any(Staged::is_roll)
+    }
+
+    fn is_too_old(&self, active: &Active, now_ms: i64) -> bool {
         let created_ms = match (
             active.writer.created_ms,
             active.writer.index.first_timestamp(),

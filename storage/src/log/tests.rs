@@ -25,6 +25,7 @@ use super::*;
 use crate::fs::{MemoryDisk, RealDisk};
 use crate::record::{Batch, BatchBuilder, Compression, batches};
 use crate::segment::chunk::Chunk;
+use crate::segment::format::as_u64;
 use crate::segment::parse_file_name;
 
 pub(super) const DIR: &str = "/topics/log";

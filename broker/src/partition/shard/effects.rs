@@ -30,7 +30,6 @@ impl Shard {
     }
 
     fn turn(&mut self, slot: Slot) {
-        let now_ms = self.clock.wall_ms();
         loop {
             let Some(owned) = self.partitions.get_mut(&slot) else {
                 return;
@@ -39,7 +38,9 @@ impl Shard {
                 // the sync that it waits for touches it again
                 return;
             }
-            let roll = |bytes| owned.log.should_roll(bytes, now_ms);
+            // asked once for all batches of a run
+            let room_bytes = owned.log.segment_room_bytes(self.now_ms);
+            let roll = |bytes| room_bytes.is_none_or(|room_bytes| bytes > room_bytes);
             let more = owned.core.turn(&roll, &mut self.effects);
             self.perform(slot);
             if !more {
