@@ -125,8 +125,8 @@ pub enum Effect<T> {
     },
     /// Cut the log behind the entry, durably; then [`Event::Producers`].
     Truncate(EntryIndex),
-    /// Stage the entry in the log.
-    Append(EntryIndex, Entry),
+    /// Stage the entries in the log; the first gets exactly this index, the others follow.
+    Append(EntryIndex, Vec<Entry>),
     /// Send the message, with the payloads of the entries it names.
     Send(Box<Message>),
     /// Everything up to the entry is committed: show readers the high watermark, and wake those that wait.
@@ -307,7 +307,12 @@ impl<T> Core<T> {
                     self.written = self.written.min(self.next_offset);
                     effects.push(Effect::Truncate(last));
                 }
-                Output::Append(index, entry) => self.place(index, entry, effects),
+                Output::Append(first, entries) => {
+                    for (index, entry) in (first.0..).map(EntryIndex).zip(&entries) {
+                        self.place(index, entry);
+                    }
+                    effects.push(Effect::Append(first, entries));
+                }
                 Output::Send(message) => effects.push(Effect::Send(Box::new(message))),
                 Output::Committed(upto) => {
                     committed = Some(upto);
@@ -337,8 +342,8 @@ impl<T> Core<T> {
     }
 
     /// Takes note of an entry that becomes part of the log.
-    fn place(&mut self, index: EntryIndex, entry: Entry, effects: &mut Vec<Effect<T>>) {
-        let (end, what) = match &entry {
+    fn place(&mut self, index: EntryIndex, entry: &Entry) {
+        let (end, what) = match entry {
             Entry::Batch(batch) => (batch.last_offset().plus(1), What::Other),
             Entry::Roll { at_ms } => {
                 // silent producers are forgotten here, by the leader's clock
@@ -354,7 +359,6 @@ impl<T> Core<T> {
         };
         self.tail.push(index, end, what);
         self.next_offset = self.next_offset.max(end);
-        effects.push(Effect::Append(index, entry));
     }
 
     /// Everything up to the entry is committed: what waited for that has its effect, once readers know.

@@ -103,7 +103,11 @@ impl Partition {
     fn perform(&mut self, effects: Vec<Effect<u32>>) {
         for effect in effects {
             match effect {
-                Effect::Append(index, entry) => self.staged(index, entry),
+                Effect::Append(first, entries) => {
+                    for (index, entry) in (first.0..).map(EntryIndex).zip(entries) {
+                        self.staged(index, entry);
+                    }
+                }
                 Effect::Vote { number, .. } => {
                     self.seen.push("vote");
                     self.votes.push(number);

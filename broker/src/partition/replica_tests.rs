@@ -124,8 +124,10 @@ impl Replica {
                     self.log.truncate(last, &mut lower).unwrap();
                     self.cuts += 1;
                 }
-                Output::Append(index, entry) => {
-                    assert_eq!(self.log.append(entry).unwrap(), index);
+                Output::Append(first, entries) => {
+                    for (index, entry) in (first.0..).zip(entries) {
+                        assert_eq!(self.log.append(entry).unwrap().0, index);
+                    }
                 }
                 Output::Send(message) => {
                     let payloads = self.payloads(&message);

@@ -41,8 +41,8 @@ pub enum Output {
     },
     /// Cut the log behind this entry, synced before the next output.
     Truncate(EntryIndex),
-    /// Hand the entry to the log; it gets exactly this index.
-    Append(EntryIndex, Entry),
+    /// Hand the entries to the log; the first gets exactly this index, the others follow.
+    Append(EntryIndex, Vec<Entry>),
     /// Hand the message to its replica. An append names entries; their payloads are in the log.
     Send(Message),
     /// Stage the voters in the journal, as of the entry that was applied.
@@ -384,7 +384,8 @@ impl Running {
         let mut message = Message::default();
         message.set_msg_type(MessageType::MsgPropose);
         message.from = self.node.raft.id;
-        let metadata = vec![raft::eraftpb::Entry::default(); entries.len()];
+        let metadata = std::iter::repeat_with(raft::eraftpb::Entry::default);
+        let metadata: Vec<_> = metadata.take(entries.len()).collect();
         message.set_entries(metadata.into());
         self.node.step(message).map_err(|_| Dropped)?;
         for entry in entries {

@@ -68,17 +68,18 @@ fn append(running: &mut Running, entries: &[Taken], out: &mut Vec<Output>) -> En
         out.push(Output::Truncate(before));
     }
     let mut last = before;
+    let mut run = Vec::with_capacity(entries.len());
     for taken in entries {
         let (index, epoch) = place_of(taken);
-        let entry = running.payloads.take(taken);
+        run.push(running.payloads.take(taken));
         let mirror = running.node.mut_store();
         mirror.append(index, epoch);
-        if let Entry::Membership { content } = &entry {
+        if let Some(Entry::Membership { content }) = run.last() {
             mirror.put_membership(index, content.clone());
         }
-        out.push(Output::Append(index, entry));
         last = index;
     }
+    out.push(Output::Append(before.next(), run));
     last
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use headrace_storage::Entry;
+use headrace_storage::{Entry, EntryIndex, Log};
 use tracing::{error, warn};
 
 use super::{Owned, Reply, Shard, Slot, answer};
@@ -124,23 +124,14 @@ impl Hands<'_> {
                 let cut = owned.log.truncate(last, &mut lower);
                 return cut.is_ok_and(|()| reread_producers(owned, self.clock.wall_ms()));
             }
-            Effect::Append(index, entry) => {
+            Effect::Append(first, entries) => {
                 self.unwritten.insert(self.slot);
-                if !matches!(entry, Entry::Batch(_)) {
+                let decides = |entry: &Entry| !matches!(entry, Entry::Batch(_));
+                if entries.iter().any(decides) {
                     // it has its effect when it is committed
                     owned.cache.press();
                 }
-                match owned.log.append(entry) {
-                    Ok(at) if at == index => {}
-                    Ok(at) => {
-                        error!(%at, %index, "log and consensus count entries differently");
-                        return false;
-                    }
-                    Err(failed) => {
-                        error!(%failed, "log does not take an entry");
-                        return false;
-                    }
-                }
+                return append(&mut owned.log, first, entries);
             }
             // there are no peers yet
             Effect::Send(message) => drop(message),
@@ -168,6 +159,24 @@ impl Hands<'_> {
         }
         true
     }
+}
+
+/// Stages entries; false if the log refuses one.
+fn append(log: &mut Log, first: EntryIndex, entries: Vec<Entry>) -> bool {
+    for (index, entry) in (first.0..).map(EntryIndex).zip(entries) {
+        match log.append(entry) {
+            Ok(at) if at == index => {}
+            Ok(at) => {
+                error!(%at, %index, "log and consensus count entries differently");
+                return false;
+            }
+            Err(failed) => {
+                error!(%failed, "log does not take an entry");
+                return false;
+            }
+        }
+    }
+    true
 }
 
 /// After a cut the log is the truth about producers too. Rare, so the shard may read it itself.

@@ -134,7 +134,11 @@ impl Replica {
                     self.log.truncate(last);
                     self.durable = self.durable.min(last);
                 }
-                Output::Append(at, entry) => self.append(at, entry),
+                Output::Append(first, entries) => {
+                    for (at, entry) in (first.0..).map(EntryIndex).zip(entries) {
+                        self.append(at, entry);
+                    }
+                }
                 Output::Send(message) => {
                     self.check_vote_is_durable(&message);
                     let payload = |entry: &raft::eraftpb::Entry| {
