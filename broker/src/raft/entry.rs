@@ -38,12 +38,14 @@ impl Payloads {
     pub(super) fn take(&mut self, taken: &raft::eraftpb::Entry) -> Entry {
         let (index, epoch) = place_of(taken);
         let is_it = |(at, of, _): &(_, _, _)| (*at, *of) == (index, epoch);
-        let place = self.waiting.iter().position(is_it);
-        let payload = place.and_then(|place| {
-            // those before it were not taken
-            self.waiting.drain(..place);
-            self.waiting.pop_front()
-        });
+        let payload = match self.waiting.pop_front_if(|first| is_it(first)) {
+            Some(first) => Some(first),
+            None => self.waiting.iter().position(is_it).and_then(|place| {
+                // those before it were not taken
+                self.waiting.drain(..place);
+                self.waiting.pop_front()
+            }),
+        };
         match (payload, taken.get_entry_type()) {
             (Some((.., payload)), _) => payload,
             (None, EntryType::EntryNormal) => Entry::NoOp { term: epoch },

@@ -41,16 +41,17 @@ impl<T> Answers<T> {
             Acks::None | Acks::Leader => &mut self.until_written,
             Acks::All => &mut self.until_committed,
         };
-        // new batches go to the back; only a repeat of one that is on its way goes in between
+        let parked = Waiting {
+            needs,
+            token,
+            answer,
+        };
+        if waiting.back().is_none_or(|last| last.needs <= needs) {
+            return waiting.push_back(parked);
+        }
+        // a repeat of one that is on its way
         let place = waiting.partition_point(|other| other.needs <= needs);
-        waiting.insert(
-            place,
-            Waiting {
-                needs,
-                token,
-                answer,
-            },
-        );
+        waiting.insert(place, parked);
     }
 
     pub(super) fn written(&mut self, upto: Offset, effects: &mut Vec<Effect<T>>) {

@@ -74,8 +74,8 @@ impl<T> Core<T> {
         effects: &mut Vec<Effect<T>>,
     ) -> Run<T> {
         let mut run = Run {
-            entries: Vec::new(),
-            stamped: Vec::new(),
+            entries: Vec::with_capacity(self.arriving.len()),
+            stamped: Vec::with_capacity(self.arriving.len()),
             next_offset: self.next_offset,
             bytes: 0,
         };
