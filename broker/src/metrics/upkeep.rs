@@ -56,6 +56,12 @@ const GAUGES: &[Gauge] = &[
         |registry| registry.upkeep_stats().cleaning_bytes.get(),
     ),
     (
+        "compaction_uncleanable_logs",
+        "Logs that compaction leaves alone, since it cannot clean their segments",
+        false,
+        |registry| registry.upkeep_stats().uncleanable_logs.get(),
+    ),
+    (
         "scrub_position",
         "How far the scrub is in the segment it reads",
         true,

@@ -94,6 +94,7 @@ async fn metrics_count_requests_and_sum_positions() {
         "headrace_broker_appends_refused 0",
         "headrace_broker_segments_removed_total 0",
         "headrace_broker_compaction_reclaimed_bytes_total 0",
+        "headrace_broker_compaction_uncleanable_logs 0",
         "headrace_broker_scrub_errors_total 0",
     ] {
         assert!(

@@ -235,3 +235,29 @@ async fn a_flipped_byte_is_found_shown_and_not_served() {
         1
     );
 }
+
+#[tokio::test]
+async fn a_log_that_cannot_be_compacted_is_told_once_and_left_alone() {
+    let settings = [
+        ("cleanup.policy", "compact"),
+        ("min.cleanable.dirty.ratio", "0"),
+    ];
+    let (server, mut client) = start(&settings).await;
+    for _ in 0..4 {
+        append(&server, &mut client, "a").await;
+    }
+    let topic = server.broker.registry().topic("t").unwrap();
+    let view = topic.partition(0).unwrap().view();
+    let path = view.segments()[0].path.clone();
+    server.disk().damage(&path, |bytes| bytes[1000] ^= 1);
+    let counts = |server: &Server| {
+        let stats = server.broker.registry().upkeep_stats();
+        (stats.cleanings_failed.get(), stats.uncleanable_logs.get())
+    };
+    until(&server, "a failure", |server| counts(server).0 > 0).await;
+    for _ in 0..10 {
+        server.broker.registry().upkeep_now().await;
+        assert_eq!(counts(&server), (1, 1));
+        append(&server, &mut client, "a").await;
+    }
+}

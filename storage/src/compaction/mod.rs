@@ -122,6 +122,11 @@ impl CleaningJob {
         self
     }
 
+    /// Where the log lies.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// The bytes of the segments that will be read.
     pub fn size_bytes(&self) -> u64 {
         self.segments.iter().map(|segment| segment.size_bytes).sum()
@@ -208,6 +213,20 @@ pub enum CleaningError {
 }
 
 impl CleaningError {
+    /// Whether the same segments would end the next cleaning in the same way.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            CleaningError::Corrupt { .. }
+            | CleaningError::Compress { .. }
+            | CleaningError::HeaderTooLarge => true,
+            CleaningError::Cancelled
+            | CleaningError::Busy
+            | CleaningError::LogGone
+            | CleaningError::Io { .. }
+            | CleaningError::Log(_) => false,
+        }
+    }
+
     fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> CleaningError {
         let path = path.to_path_buf();
         move |source| CleaningError::Io {
@@ -231,6 +250,11 @@ impl From<ReadError> for CleaningError {
         match error {
             ReadError::Io { path, source } => CleaningError::io("read", &path)(source),
             ReadError::Corrupt {
+                file,
+                position,
+                reason,
+            }
+            | ReadError::Damaged {
                 file,
                 position,
                 reason,

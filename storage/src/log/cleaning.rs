@@ -4,7 +4,7 @@
 //! pinned: nothing is removed or cut below what it reads.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::entry::NextSegment;
@@ -18,6 +18,7 @@ use crate::compaction::{
 use crate::index::{NO_TIMESTAMP, file as index_file};
 use crate::position::EntryIndex;
 use crate::segment::parse_generation;
+use crate::segment::reader::Segment;
 
 /// The time of the first record that was not cleaned, once it was read.
 #[derive(Clone, Copy, Debug)]
@@ -122,6 +123,10 @@ impl Log {
         if self.closed.is_some() || self.cleaning || self.is_pinned() {
             return None;
         }
+        if self.is_uncleanable() {
+            return None;
+        }
+        self.uncleanable.clear();
         let plan = self.cleanable(config, now_ms)?;
         if plan.dirty_ratio <= config.dirty_ratio_min && !self.is_overdue(&plan, config, now_ms) {
             return None;
@@ -144,8 +149,20 @@ impl Log {
     /// The part of the log's cleanable bytes that was not cleaned yet; `None` if nothing may be cleaned.
     /// Of several logs the one with the most comes first.
     pub fn dirty_ratio(&self, config: &CleaningConfig, now_ms: i64) -> Option<f64> {
+        if self.is_uncleanable() {
+            return None;
+        }
         let plan = self.cleanable(config, now_ms)?;
         Some(plan.dirty_ratio)
+    }
+
+    /// Whether a cleaning of these segments has failed in a way that another would fail in too. It is not tried
+    /// again until one of them is gone, or the log is opened anew; new ones behind them do not help.
+    pub fn is_uncleanable(&self) -> bool {
+        let same = |(failed, segment): (&PathBuf, &Segment)| failed == segment.path();
+        !self.uncleanable.is_empty()
+            && self.uncleanable.len() <= self.sealed.len()
+            && self.uncleanable.iter().zip(&*self.sealed).all(same)
     }
 
     fn cleanable(&self, config: &CleaningConfig, now_ms: i64) -> Option<Plan> {
@@ -215,8 +232,15 @@ impl Log {
     /// writes: a start finds out which of them there are.
     pub fn finish_cleaning(&mut self, cleaned: Cleaned) -> CleaningMetrics {
         self.cleaning = false;
-        if let Err(CleaningError::Log(error)) = &cleaned.result {
-            self.closed.get_or_insert(error.clone());
+        match &cleaned.result {
+            Err(CleaningError::Log(error)) => {
+                self.closed.get_or_insert(error.clone());
+            }
+            Err(error) if error.is_lasting() => {
+                let segments = self.sealed.iter().map(Segment::path);
+                self.uncleanable = segments.map(Path::to_path_buf).collect();
+            }
+            Ok(()) | Err(_) => {}
         }
         drop(cleaned.pin);
         cleaned.metrics

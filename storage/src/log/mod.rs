@@ -111,6 +111,8 @@ pub struct Log {
     /// Whether a cleaning job is out.
     cleaning: bool,
     first_dirty: Option<FirstDirty>,
+    /// The segments with which a cleaning failed for good; none to begin with.
+    uncleanable: Vec<PathBuf>,
     /// Whether a file was made whose name is not synced.
     names_unsynced: bool,
     sync_outstanding: bool,

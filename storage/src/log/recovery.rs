@@ -279,6 +279,7 @@ impl Recovery {
             pins: Arc::default(),
             cleaning: false,
             first_dirty: None,
+            uncleanable: Vec::new(),
             names_unsynced: false,
             sync_outstanding: false,
             closed: None,

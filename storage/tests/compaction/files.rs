@@ -4,6 +4,7 @@ use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use headrace_storage::Entry;
 use headrace_storage::fs::{Disk, OpenMode};
 use headrace_storage::manifest::Receiver;
 use headrace_storage::scrub::Scrubber;
@@ -133,6 +134,48 @@ fn flipped_byte_of_an_input_ends_the_cleaning_and_changes_nothing() {
     assert!(error.contains("is corrupt at byte"), "{error}");
     assert!(bench.log.write_error().is_none());
     assert_eq!(bench.log.segments().len(), 2);
+}
+
+#[test]
+fn log_that_cannot_be_cleaned_is_left_alone_until_its_segments_change() {
+    let (mut bench, _) = compacted();
+    bench.roll();
+    assert!(!bench.log.is_uncleanable());
+    let path = bench.log.segments()[1].path.clone();
+    bench.disk.damage(&path, |bytes| {
+        let last = bytes.len() - 60;
+        bytes[last] ^= 1;
+    });
+    let fails = |bench: &mut Bench| {
+        let Some(cleaned) = bench.try_clean() else {
+            return false;
+        };
+        let error = cleaned.result.as_ref().unwrap_err();
+        assert!(error.is_lasting(), "{error}");
+        bench.log.finish_cleaning(cleaned);
+        true
+    };
+    assert!(fails(&mut bench));
+    for _ in 0..3 {
+        assert!(bench.log.is_uncleanable());
+        assert_eq!(bench.log.dirty_ratio(&bench.config, bench.now_ms), None);
+        assert!(!fails(&mut bench), "tried again");
+        // more behind it changes nothing
+        bench.put(&[("a", Some("1"))]);
+        bench.roll();
+    }
+    bench.reopen();
+    assert!(!bench.log.is_uncleanable());
+    assert!(fails(&mut bench), "not tried by a new start");
+    assert!(!fails(&mut bench));
+    // the damaged segment goes with all before it
+    let offset = bench.log.segments()[2].base_offset;
+    bench.entry(Entry::LogStart { offset });
+    bench.settle();
+    assert_eq!(bench.log.remove_below_log_start().unwrap(), 2);
+    assert!(!bench.log.is_uncleanable());
+    bench.clean();
+    assert!(!bench.log.is_uncleanable());
 }
 
 fn index_of(path: &Path) -> PathBuf {

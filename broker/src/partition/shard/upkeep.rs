@@ -31,10 +31,8 @@ impl Removal {
 /// What is asked of a shard for compaction.
 #[derive(Debug)]
 pub(in crate::partition) enum Cleaning {
-    /// Which logs could be cleaned, and how dirty they are (0 to 1).
-    Dirtiness {
-        reply: oneshot::Sender<Vec<(Slot, f64)>>,
-    },
+    /// Which logs could be cleaned.
+    Dirtiness { reply: oneshot::Sender<Dirtiness> },
     /// A job for the log, if it is due.
     Begin {
         slot: Slot,
@@ -52,6 +50,15 @@ pub(in crate::partition) enum Cleaning {
         cleaned: Box<Cleaned>,
         reply: oneshot::Sender<CleaningMetrics>,
     },
+}
+
+/// What compaction finds in a shard.
+#[derive(Debug, Default)]
+pub(in crate::partition) struct Dirtiness {
+    /// Logs that could be cleaned, and how dirty they are (0 to 1).
+    pub(in crate::partition) logs: Vec<(Slot, f64)>,
+    /// How many logs it leaves alone until their segments change.
+    pub(in crate::partition) uncleanable: u64,
 }
 
 impl Shard {
@@ -85,11 +92,16 @@ impl Shard {
         let now_ms = self.clock.wall_ms();
         match asked {
             Cleaning::Dirtiness { reply } => {
-                let dirtiness = self.partitions.iter().filter_map(|(slot, owned)| {
-                    let cleaning = owned.rules.cleaning.as_ref()?;
-                    Some((*slot, owned.log.dirty_ratio(cleaning, now_ms)?))
-                });
-                answer(reply, dirtiness.collect());
+                let mut dirtiness = Dirtiness::default();
+                for (slot, owned) in &self.partitions {
+                    let Some(cleaning) = &owned.rules.cleaning else {
+                        continue;
+                    };
+                    dirtiness.uncleanable += u64::from(owned.log.is_uncleanable());
+                    let dirty = owned.log.dirty_ratio(cleaning, now_ms);
+                    dirtiness.logs.extend(dirty.map(|ratio| (*slot, ratio)));
+                }
+                answer(reply, dirtiness);
             }
             Cleaning::Begin { slot, reply } => {
                 let job = self.partitions.get_mut(&slot).and_then(|owned| {

@@ -5,6 +5,9 @@
 //! worker  Dirtiness -> all shards, sorted -> Begin -> job -> clean (reads, writes) ... Finish -> metrics
 //! shard                                        '- pins         '- Swap per group         '- unpins
 //! ```
+//! A log whose segments cannot be cleaned is left alone until one of them is gone or the broker starts anew, as
+//! Kafka's uncleanable partitions: it is counted, and told once.
+//!
 //! One worker: one key map is as large as the memory for keys allows, and a log is read in fewer passes.
 
 use std::sync::Arc;
@@ -16,7 +19,7 @@ use headrace_storage::compaction::{
     CleaningClock, CleaningError, CleaningJob, KeyMapBudget, Throttle, Tools, clean,
 };
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::UpkeepSettings;
 use super::stats::Stats;
@@ -82,23 +85,29 @@ impl Cleaner {
     /// The dirtiest first.
     fn candidates(&self) -> Vec<Candidate> {
         let mut candidates = Vec::new();
+        let mut uncleanable = 0;
         for (shard, inbox) in self.shards.iter().enumerate() {
             let dirty = ask(inbox, |reply| Cleaning::Dirtiness { reply });
-            let logs = dirty.unwrap_or_default().into_iter();
+            let dirty = dirty.unwrap_or_default();
+            uncleanable += dirty.uncleanable;
+            let logs = dirty.logs.into_iter();
             candidates.extend(logs.map(|(slot, dirtiness)| Candidate {
                 shard,
                 slot,
                 dirtiness,
             }));
         }
+        self.stats.uncleanable_logs.set(uncleanable);
         candidates.sort_by(|one, other| other.dirtiness.total_cmp(&one.dirtiness));
         candidates
     }
 
     fn clean(&self, inbox: &mpsc::Sender<Message>, of: &Candidate, job: CleaningJob) {
         let slot = of.slot;
+        let dir = job.dir().to_path_buf();
         self.stats.cleaning_bytes.set(job.size_bytes());
         debug!(
+            dir = %dir.display(),
             dirtiness = of.dirtiness,
             bytes = job.size_bytes(),
             "compaction begins"
@@ -116,9 +125,14 @@ impl Cleaner {
         match &cleaned.result {
             Ok(()) => self.stats.cleanings.add(1),
             Err(CleaningError::Cancelled | CleaningError::Busy | CleaningError::LogGone) => {}
+            Err(failed) if failed.is_lasting() => {
+                self.stats.cleanings_failed.add(1);
+                self.stats.uncleanable_logs.add(1);
+                error!(dir = %dir.display(), %failed, "log cannot be compacted, it is left alone until its segments change");
+            }
             Err(failed) => {
                 self.stats.cleanings_failed.add(1);
-                warn!(%failed, "compaction of a log failed, it is tried again");
+                warn!(dir = %dir.display(), %failed, "compaction of a log failed, it is tried again");
             }
         }
         let cleaned = Box::new(cleaned);

@@ -40,6 +40,8 @@ pub struct Stats {
     pub cleanings: Count,
     /// Cleanings that a failure ended.
     pub cleanings_failed: Count,
+    /// Logs that compaction leaves alone, since it cannot clean their segments; a state.
+    pub uncleanable_logs: Count,
     /// Bytes read by compaction.
     pub cleaning_read_bytes: Count,
     /// Bytes written by compaction.
