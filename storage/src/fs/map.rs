@@ -11,10 +11,12 @@
 //! unlinked or replaced stays whole for as long as it is mapped.
 //!
 //! What is mapped must not change any more: a sealed segment, or the part of a file that is written.
+//! Whether the kernel would have to wait for the disk [`is_cached`] tells beforehand.
 //! This file alone may say `unsafe`.
 #![allow(
     unsafe_code,
-    reason = "the address of a mapping becomes a slice for the socket here, and nowhere else"
+    reason = "the address of a mapping becomes a slice for the socket here, and nowhere else; \
+              and one system call has no safe wrapper"
 )]
 
 use std::any::Any;
@@ -22,6 +24,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -134,6 +137,54 @@ impl MappedSlice {
             done => done,
         }
     }
+}
+
+/// What cachestat(2) is asked.
+#[repr(C)]
+struct CacheRange {
+    position: u64,
+    /// 0 means all that follows.
+    len: u64,
+}
+
+/// What it answers, in pages.
+#[repr(C)]
+#[derive(Default)]
+struct CacheCounts {
+    cached: u64,
+    dirty: u64,
+    in_writeback: u64,
+    evicted: u64,
+    recently_evicted: u64,
+}
+
+/// The number of cachestat(2), the same on every architecture.
+const CACHESTAT: libc::c_long = 451;
+
+/// Whether every page of a range of a file is in the page cache (or being read into it).
+///
+/// `None` where the kernel does not say: before 6.5, or of a file that this process may not write.
+pub(super) fn is_cached(file: &File, position: u64, len: u64) -> Option<bool> {
+    let page_bytes = u64::try_from(rustix::param::page_size()).ok()?;
+    let Some(last) = len.checked_sub(1) else {
+        return Some(true);
+    };
+    let pages = position.checked_add(last)? / page_bytes - position / page_bytes + 1;
+    let range = CacheRange { position, len };
+    let mut counts = CacheCounts::default();
+    let no_flags: libc::c_uint = 0;
+    // SAFETY: both structures are laid out as linux/mman.h says and live until the call returns; it reads the
+    // first, writes the second, and keeps neither. A kernel without it returns ENOSYS.
+    let failed = unsafe {
+        libc::syscall(
+            CACHESTAT,
+            file.as_raw_fd(),
+            &raw const range,
+            &raw mut counts,
+            no_flags,
+        )
+    };
+    (failed == 0).then_some(counts.cached >= pages)
 }
 
 impl fmt::Debug for Mapping {

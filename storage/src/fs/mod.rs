@@ -137,7 +137,7 @@ pub trait DiskFile: Debug + Send + Sync {
 
     /// Whether the range seems to be in memory, so that reading it does not wait for the disk.
     ///
-    /// A guess from a few probes: what it misses costs time, nothing else.
+    /// A guess, for pages come and go: what it misses costs time, nothing else.
     fn is_resident(&self, _position: u64, _len: u64) -> bool {
         true
     }

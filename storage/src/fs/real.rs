@@ -10,16 +10,25 @@ use std::num::NonZeroU64;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use arc_swap::ArcSwapOption;
 use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, FallocateFlags};
 use rustix::io::{Errno, ReadWriteFlags};
 
+use super::map::is_cached;
 use super::{Disk, DiskFile, Mapping, OpenMode, Space, WholeFileSystem};
 
 /// The kernel takes at most this many slices in one call (IOV_MAX).
 const SLICES_MAX: usize = 1024;
+
+/// Up to this the kernel is asked for the pages there are, a third of a probe's cost; it looks at each, so
+/// that in a long range a few probes cost less.
+const COUNTED_BYTES_MAX: u64 = 64 * 1024;
+/// A page that is just being read from the disk counts as well. So after an answer that something is not in
+/// memory so many are probed too: the reads that follow it, and what the kernel reads ahead for them.
+const DOUBTED_ANSWERS: u32 = 64;
 
 /// One byte is probed in so many, and the last: what is read or written in order is mostly evicted in
 /// order too, and a probe costs as much as sending some 5 KiB.
@@ -81,6 +90,7 @@ impl Disk for RealDisk {
         Ok(Arc::new(RealFile {
             file: Arc::new(options.open(path)?),
             mapping: ArcSwapOption::empty(),
+            doubted: AtomicU32::new(DOUBTED_ANSWERS),
         }))
     }
 
@@ -152,6 +162,24 @@ struct RealFile {
     file: Arc<File>,
     /// The longest mapping asked for so far; most reads of a segment share it.
     mapping: ArcSwapOption<Mapping>,
+    /// How many more times a range is probed although all of it is cached.
+    doubted: AtomicU32,
+}
+
+impl RealFile {
+    /// Whether a read at some places of the range does not wait.
+    fn probe(&self, position: u64, len: u64) -> bool {
+        let probes = len.div_ceil(PROBE_EVERY_BYTES);
+        let resident = |at: u64| {
+            let mut byte = [0];
+            let into = &mut [IoSliceMut::new(&mut byte)];
+            let read = rustix::io::preadv2(&self.file, into, position + at, ReadWriteFlags::NOWAIT);
+            // a file system that cannot say (tmpfs, which is memory) is read at once
+            !matches!(read, Err(Errno::AGAIN))
+        };
+        let ends = len <= PROBED_ONCE_BYTES || resident(len.saturating_sub(1));
+        ends && (0..probes).all(|probe| resident(probe * PROBE_EVERY_BYTES))
+    }
 }
 
 impl DiskFile for RealFile {
@@ -214,19 +242,27 @@ impl DiskFile for RealFile {
     }
 
     fn is_resident(&self, position: u64, len: u64) -> bool {
-        let Some(last) = len.checked_sub(1) else {
-            return true;
+        let cached = if len <= COUNTED_BYTES_MAX {
+            is_cached(&self.file, position, len)
+        } else {
+            None
         };
-        let probes = len.div_ceil(PROBE_EVERY_BYTES);
-        let resident = |at: u64| {
-            let mut byte = [0];
-            let into = &mut [IoSliceMut::new(&mut byte)];
-            let read = rustix::io::preadv2(&self.file, into, position + at, ReadWriteFlags::NOWAIT);
-            // a file system that cannot say (tmpfs, which is memory) is read at once
-            !matches!(read, Err(Errno::AGAIN))
+        let doubted = self.doubted.load(Ordering::Relaxed);
+        let resident = match cached {
+            Some(true) if doubted == 0 => return true,
+            Some(false) => false,
+            Some(true) | None => self.probe(position, len),
         };
-        let ends = len <= PROBED_ONCE_BYTES || resident(last);
-        ends && (0..probes).all(|probe| resident(probe * PROBE_EVERY_BYTES))
+        // two threads may count as one
+        let left = if resident {
+            doubted.saturating_sub(1)
+        } else {
+            DOUBTED_ANSWERS
+        };
+        if left != doubted {
+            self.doubted.store(left, Ordering::Relaxed);
+        }
+        resident
     }
 
     fn drop_cache(&self, position: u64, len: u64) -> io::Result<()> {

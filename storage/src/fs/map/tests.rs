@@ -8,6 +8,7 @@ use std::path::Path;
 use std::thread;
 
 use rustix::fs::FallocateFlags;
+use rustix::io::{Errno, ReadWriteFlags};
 
 use super::*;
 use crate::fs::{Disk, OpenMode, RealDisk};
@@ -179,4 +180,40 @@ fn a_mapping_keeps_what_it_was_given_until_its_last_slice_goes() {
     assert_eq!(Arc::strong_count(&kept), 2);
     drop(slice);
     assert_eq!(Arc::strong_count(&kept), 1);
+}
+
+#[test]
+fn a_range_is_resident_only_if_all_of_it_is_in_memory() {
+    const PART: u64 = 2 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x");
+    let file = RealDisk.open(&path, OpenMode::Create).unwrap();
+    for part in 0..3 {
+        let bytes = vec![7; usize::try_from(PART).unwrap()];
+        file.write_at(part * PART, &mut [IoSlice::new(&bytes)])
+            .unwrap();
+    }
+    file.sync_data().unwrap();
+    let ranges = [(0, 1), (0, 3 * PART), (PART - 1, 1), (3 * PART - 100, 100)];
+    for _ in 0..100 {
+        assert!(ranges.iter().all(|(at, len)| file.is_resident(*at, *len)));
+    }
+    assert!(file.is_resident(5, 0));
+    file.drop_cache(PART, PART).unwrap();
+    let ends = [PART - 1, 2 * PART - 2].map(|at| file.is_resident(at, 2));
+    let mut byte = [0];
+    let into = &mut [io::IoSliceMut::new(&mut byte)];
+    let reader = File::open(&path).unwrap();
+    let read = rustix::io::preadv2(&reader, into, 2 * PART - 1, ReadWriteFlags::NOWAIT);
+    if read != Err(Errno::AGAIN) {
+        // a file system that keeps its pages
+        return;
+    }
+    assert_eq!(ends, [false; 2]);
+    // last, for the probes of a long range make the kernel read ahead
+    assert!(!file.is_resident(0, 3 * PART));
+    assert!(file.is_resident(0, PART - (64 << 10)));
+    file.read_at(PART, usize::try_from(PART).unwrap(), &mut Vec::new())
+        .unwrap();
+    assert!(file.is_resident(0, 3 * PART));
 }
