@@ -78,20 +78,26 @@ impl<T: Copy> Blocks<T> {
 
     /// The `at`-th element.
     pub(crate) fn get(&self, at: usize) -> Option<&T> {
-        let (block, place) = (at / BLOCK_LEN, at % BLOCK_LEN);
+        self.block(at / BLOCK_LEN)?.get(at % BLOCK_LEN)
+    }
+
+    /// The `at`-th block.
+    fn block(&self, at: usize) -> Option<&[T]> {
+        let (group, place) = (at / BLOCK_LEN, at % BLOCK_LEN);
         let groups = len(self.groups.as_ref());
-        if let Some(group) = self
-            .groups
-            .as_ref()
-            .and_then(|all| all.get(block / BLOCK_LEN))
-        {
-            return group.get(block % BLOCK_LEN)?.get(place);
+        if group < groups {
+            return self
+                .groups
+                .as_ref()?
+                .get(group)?
+                .get(place)
+                .map(|block| &**block);
         }
-        let block = block - groups * BLOCK_LEN;
-        match self.group.as_ref().and_then(|group| group.get(block)) {
-            Some(elements) => elements.get(place),
-            None if block == len(self.group.as_ref()) => self.last.as_ref()?.get(place),
-            None => None,
+        let blocks = len(self.group.as_ref());
+        match at - groups * BLOCK_LEN {
+            at if at < blocks => self.group.as_ref()?.get(at).map(|block| &**block),
+            at if at == blocks => self.last.as_ref().map(|last| last.as_slice()),
+            _ => None,
         }
     }
 
@@ -107,10 +113,37 @@ impl<T: Copy> Blocks<T> {
 
     /// How many elements at the beginning satisfy `holds`, which must hold for a prefix of them.
     pub(crate) fn partition_point(&self, holds: impl Fn(&T) -> bool) -> usize {
-        let (mut low, mut high) = (0, self.len());
+        Self::partition(0, self.len(), |at| self.get(at).is_some_and(&holds))
+    }
+
+    /// The same, if it is probably near `guess`: looked for from there in steps that grow, for what a search
+    /// costs is the elements it looks at, which are seldom in a cache.
+    pub(crate) fn partition_point_near(&self, guess: usize, holds: impl Fn(&T) -> bool) -> usize {
+        let holds = |at: usize| self.get(at).is_some_and(&holds);
+        let (mut low, mut high, mut step) = (guess, guess, 1);
+        if holds(guess) {
+            while holds(high) {
+                low = high + 1;
+                high += step;
+                step *= 2;
+            }
+        } else {
+            while low > 0 && low == high {
+                low = low.saturating_sub(step);
+                if !holds(low) {
+                    high = low;
+                }
+                step *= 2;
+            }
+        }
+        Self::partition(low, high, holds)
+    }
+
+    /// The first place from `low` on where it does not hold; it does not at `high`.
+    fn partition(mut low: usize, mut high: usize, holds: impl Fn(usize) -> bool) -> usize {
         while low < high {
             let middle = low.midpoint(high);
-            if self.get(middle).is_some_and(&holds) {
+            if holds(middle) {
                 low = middle + 1;
             } else {
                 high = middle;
@@ -151,9 +184,13 @@ mod tests {
                 assert!(list.iter().copied().eq(0..len));
                 assert!(list.iter_from(len / 2).copied().eq(len / 2..len));
             }
-            for at in [0, len / 3, len.saturating_sub(1)] {
+            for at in [0, len / 3, len.saturating_sub(1), len, len + 1] {
                 assert_eq!(list.get(at).copied(), (at < len).then_some(at));
                 assert_eq!(list.partition_point(|element| *element < at), at.min(len));
+                for guess in [0, at / 2, at, at + 3, at + at / 2, len, 2 * len] {
+                    let found = list.partition_point_near(guess, |element| *element < at);
+                    assert_eq!(found, at.min(len), "guessed {guess} of {len}");
+                }
             }
         }
     }

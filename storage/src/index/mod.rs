@@ -97,8 +97,16 @@ impl SparseIndex {
     }
 
     /// How many entries at the beginning satisfy `holds`, which must hold for a prefix of them.
-    pub(crate) fn entries_while(&self, holds: impl Fn(&IndexEntry) -> bool) -> usize {
-        self.entries.partition_point(holds)
+    ///
+    /// The search begins after such a `part` of `whole` of them.
+    pub(crate) fn entries_while(
+        &self,
+        (part, whole): (u64, u64),
+        holds: impl Fn(&IndexEntry) -> bool,
+    ) -> usize {
+        let part = u128::from(part.min(whole)) * (self.len() as u128);
+        let guess = usize::try_from(part / u128::from(whole.max(1))).unwrap_or(0);
+        self.entries.partition_point_near(guess, holds)
     }
 
     /// All entries in order.

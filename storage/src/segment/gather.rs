@@ -1,4 +1,4 @@
-//! A segment's part of a range that a fetch collects: where it begins, where it ends, and its chunks.
+//! A segment's part of a range that a fetch collects, as chunks.
 //!
 //! ```text
 //!            start                              end      limit = start + budget
@@ -6,21 +6,22 @@
 //!             '------ chunk ----'       '-chunk-'
 //! ```
 //!
-//! Both ends are found by the index and, where it is too coarse, by a walk over heads; control frames are
-//! cut out by the index too. So the bytes of records are not touched here: a sealed segment gives slices
-//! of its mapping. The active one is read by `pread` as a whole, and its heads are walked in memory.
-//! Nothing larger than the caller's budget is allocated, but for a first batch that must be given.
+//! Both ends are found in `ends`; control frames are cut out by the index. So the bytes of records are not
+//! touched here: a sealed segment gives slices of its mapping. The active one is read by `pread` as a whole,
+//! and its heads are walked in memory. Nothing larger than the caller's budget is allocated, but for a first
+//! batch that must be given.
 
 use std::ops::{ControlFlow, Range};
 
 use bytes::Bytes;
 
 use super::chunk::Chunk;
+use super::ends::{First, Last, Wanted};
 use super::format::{Head, as_u64, read_head};
 use super::reader::{Segment, Source};
 use super::window::LOOK_UP_BYTES;
 use crate::fs::Mapping;
-use crate::index::{IndexEntry, SparseIndex};
+use crate::index::SparseIndex;
 use crate::log::ReadError;
 use crate::position::Offset;
 
@@ -48,22 +49,6 @@ pub(crate) enum End {
     Cold,
 }
 
-/// The first batch of a part.
-#[derive(Clone, Copy, Debug)]
-struct First {
-    position: u64,
-    size_bytes: u64,
-    /// The offset after it.
-    end: Offset,
-}
-
-/// A part's end, and whether the range ends with it.
-#[derive(Clone, Copy, Debug)]
-struct Last {
-    position: u64,
-    complete: bool,
-}
-
 impl Gather {
     /// Takes a chunk of batches; nothing if it is empty.
     fn take(&mut self, chunk: Chunk) {
@@ -82,10 +67,18 @@ impl Segment {
         }
         let index = self.index()?;
         let index = &*index;
-        if gather.resident_only && !self.heads_resident(index, gather)? {
+        let Some(near) = self.near(index, gather.from) else {
+            return Ok(ControlFlow::Continue(()));
+        };
+        if gather.resident_only && !self.is_resident(near.position, gather)? {
             return Ok(ControlFlow::Break(End::Cold));
         }
-        let Some(first) = self.first(index, gather.from)? else {
+        let wanted = Wanted {
+            from: gather.from,
+            upto: gather.upto,
+            bytes: as_u64(gather.left_bytes),
+        };
+        let Some(first) = self.first(index, near, wanted)? else {
             return Ok(ControlFlow::Continue(()));
         };
         if first.end > gather.upto {
@@ -103,7 +96,10 @@ impl Segment {
         let limit = self.size_bytes.min(first.position.saturating_add(budget));
         match &self.source {
             Source::Active { .. } => self.take_read(first, limit, gather),
-            Source::Sealed(_) => self.take_mapped(index, first, limit, gather),
+            Source::Sealed(_) => {
+                let last = self.last(index, first, limit, gather.upto)?;
+                self.take_mapped(index, first.position, last, gather)
+            }
         }
     }
 
@@ -116,104 +112,24 @@ impl Segment {
     }
 
     /// Whether what a read of this range looks at and gives seems to be in memory.
-    fn heads_resident(&self, index: &SparseIndex, gather: &Gather) -> Result<bool, ReadError> {
-        let Some(entry) = index.at_offset(gather.from).or_else(|| index.get(0)) else {
-            return Ok(true);
-        };
+    fn is_resident(&self, position: u64, gather: &Gather) -> Result<bool, ReadError> {
         let len = as_u64(gather.left_bytes.max(LOOK_UP_BYTES));
-        let len = len.min(self.size_bytes.saturating_sub(entry.position));
-        Ok(self.file()?.is_resident(entry.position, len))
-    }
-
-    /// The first batch that ends behind `from`, without a look at the file where the index says it all.
-    fn first(&self, index: &SparseIndex, from: Offset) -> Result<Option<First>, ReadError> {
-        let after = index.entries_while(|entry| entry.offset <= from);
-        if let Some(batch) = after.checked_sub(1).and_then(|at| self.alone(index, at)) {
-            return Ok(Some(batch));
-        }
-        let found = self.find_offset(from)?;
-        Ok(found.map(|found| First {
-            position: found.position,
-            size_bytes: as_u64(found.header.size_bytes()),
-            end: found.header.last_offset().plus(1),
-        }))
-    }
-
-    /// The batch of the `at`-th entry, if the next entry is the very next frame: then the index knows where
-    /// it ends. (Compaction leaves gaps between batches: there it does not.)
-    fn alone(&self, index: &SparseIndex, at: usize) -> Option<First> {
-        let (entry, next) = (index.get(at)?, index.get(at + 1)?);
-        let adjoins = entry.index.next() == next.index && self.compacted().is_none();
-        adjoins.then(|| First {
-            position: entry.position,
-            size_bytes: next.position - entry.position,
-            end: next.offset,
-        })
-    }
-
-    /// Where the last batch ends that lies below both `limit` and `upto`, by the index and by heads.
-    fn last(
-        &self,
-        index: &SparseIndex,
-        first: First,
-        limit: u64,
-        upto: Offset,
-    ) -> Result<Last, ReadError> {
-        if limit == self.size_bytes && self.end_offset <= upto {
-            return Ok(Last {
-                position: limit,
-                complete: false,
-            });
-        }
-        let complete = |position| Last {
-            position,
-            complete: true,
-        };
-        let fits = |entry: &IndexEntry| entry.position <= limit && entry.offset < upto;
-        let after = index.entries_while(fits);
-        if let Some(batch) = after.checked_sub(1).and_then(|at| self.alone(index, at)) {
-            let end = batch.position + batch.size_bytes;
-            let whole = end <= limit && batch.end <= upto;
-            return Ok(complete(if whole { end } else { batch.position }));
-        }
-        let entry = after.checked_sub(1).and_then(|at| index.get(at));
-        let from = entry.map_or(first.position, |entry| entry.position.max(first.position));
-        let cut = self.walk_frames(from, LOOK_UP_BYTES, &mut |position, head| {
-            let next = match head {
-                Head::Batch(header) => header.last_offset().plus(1),
-                Head::Control { .. } => head.base_offset(),
-            };
-            if next > upto || head.size_bytes() > limit - position {
-                ControlFlow::Break(position)
-            } else if next == upto {
-                // nothing behind it is wanted, not even a look at it
-                ControlFlow::Break(position + head.size_bytes())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })?;
-        Ok(cut.map_or(
-            Last {
-                position: self.size_bytes,
-                complete: false,
-            },
-            complete,
-        ))
+        let len = len.min(self.size_bytes.saturating_sub(position));
+        Ok(self.file()?.is_resident(position, len))
     }
 
     /// Gives a range of a sealed segment, as slices of its mapping if it can be had.
     fn take_mapped(
         &self,
         index: &SparseIndex,
-        first: First,
-        limit: u64,
+        start: u64,
+        last: Last,
         gather: &mut Gather,
     ) -> Result<ControlFlow<End>, ReadError> {
-        let last = self.last(index, first, limit, gather.upto)?;
         let file = self.file()?;
         let mapping = file.map(self.size_bytes);
         let mapping = mapping.map_err(ReadError::io(self.path()))?;
-        let part = first.position..last.position;
+        let part = start..last.position;
         if let Some(mapping) = mapping {
             self.take_slices(&mapping, index, part, gather)?;
         } else {

@@ -15,6 +15,7 @@
 pub(crate) mod behind;
 pub(crate) mod chunk;
 pub(crate) mod cut;
+mod ends;
 pub(crate) mod entries;
 pub(crate) mod format;
 pub(crate) mod gather;

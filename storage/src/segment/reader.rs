@@ -338,8 +338,17 @@ impl Segment {
         let Some(entry) = index.at_offset(offset).or_else(|| index.get(0)) else {
             return Ok(None);
         };
+        self.find_from(entry.position, offset)
+    }
+
+    /// The same, if it does not lie before `position`.
+    pub(super) fn find_from(
+        &self,
+        position: u64,
+        offset: Offset,
+    ) -> Result<Option<Found>, ReadError> {
         let damaged = self.damaged_positions();
-        self.walk(entry.position, LOOK_UP_BYTES, &mut |found| {
+        self.walk(position, LOOK_UP_BYTES, &mut |found| {
             if found.header.last_offset() >= offset && !damaged.contains(&found.position) {
                 ControlFlow::Break(found)
             } else {
