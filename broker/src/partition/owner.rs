@@ -17,6 +17,8 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+pub(super) use load::forget_votes;
+
 use super::boot::Identity;
 use super::opener::{Existing, OpenFailure, Opened, Place, open_all};
 use super::registry::{ChangeFailure, NewTopic};
@@ -185,8 +187,8 @@ impl Owner {
         let mut image = self.image.clone();
         image.insert(record.clone());
         if let Err(failed) = self.write(image) {
-            // the directories stay: the catalogue on disk may name them by now; the next start knows
-            drop_logs(&handles);
+            // directories and votes stay: the catalogue on disk may name them by now; the next start knows
+            drop_logs(&handles, Votes::Stay);
             return Err(failed);
         }
         info!(topic = %record.name, id = %record.id, partitions, "topic is created");
@@ -211,7 +213,7 @@ impl Owner {
         let topic = topics.remove(id);
         self.topics.store(Arc::new(topics));
         let served = topic.iter().flat_map(|topic| topic.served());
-        drop_logs(&served.cloned().collect::<Vec<_>>());
+        drop_logs(&served.cloned().collect::<Vec<_>>(), Votes::Go);
         self.remove_logs(id, record.partitions);
         info!(topic = %record.name, %id, "topic is deleted");
         Ok(())
@@ -376,18 +378,32 @@ fn all_or_none(
     match failed {
         None => Ok(handles),
         Some(failed) => {
-            drop_logs(&handles);
+            drop_logs(&handles, Votes::Go);
             Err(failed)
         }
     }
 }
 
+/// What becomes of the votes of a partition whose log is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Votes {
+    /// The partition may exist.
+    Stay,
+    /// It does not, for good.
+    Go,
+}
+
 /// Has the shards forget logs, and waits until no thread writes to them.
-fn drop_logs(handles: &[Handle]) {
+fn drop_logs(handles: &[Handle], votes: Votes) {
     let ask = |handle: &Handle| {
         let (reply, answer) = oneshot::channel();
         let slot = handle.0.slot;
-        drop(handle.0.inbox.blocking_send(Message::Drop { slot, reply }));
+        let for_good = votes == Votes::Go;
+        drop(handle.0.inbox.blocking_send(Message::Drop {
+            slot,
+            for_good,
+            reply,
+        }));
         answer
     };
     let answers: Vec<_> = handles.iter().map(ask).collect();

@@ -23,7 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::Handle;
-use super::owner::{Change, Owner};
+use super::owner::{Change, Owner, forget_votes};
 use super::shard;
 use super::space::SpaceGuard;
 use super::syncer::Syncer;
@@ -285,13 +285,15 @@ impl Registry {
     }
 }
 
-/// Reads all vote journals, whatever number of shards wrote them, and begins one for each shard of now.
+/// Reads all vote journals, whatever number of shards wrote them, and begins one for each shard of now, with the
+/// partitions that there are.
 fn open_journals(
     data: &DataDir,
     shards: usize,
 ) -> Result<(HashMap<GroupId, VoteState>, Vec<VoteJournal>), LoadError> {
     let (disk, root) = (data.disk(), data.root());
-    let loaded = VoteJournal::load(&*disk, root)?;
+    let mut loaded = VoteJournal::load(&*disk, root)?;
+    forget_votes(data, &mut loaded)?;
     let create = |shard| VoteJournal::create(Arc::clone(&disk), root, shard, &loaded);
     let journals = (0..shards).map(create).collect::<Result<_, _>>()?;
     VoteJournal::remove_others(&*disk, root, shards)?;

@@ -109,9 +109,11 @@ pub(super) enum Message {
     },
     /// A step of a compaction.
     Cleaning(Cleaning),
-    /// Forget the log without closing it; its files are about to be removed.
+    /// Let go of the log without closing it.
     Drop {
         slot: Slot,
+        /// Its partition is no more: its files are about to be removed, its votes count no longer.
+        for_good: bool,
         reply: oneshot::Sender<()>,
     },
     /// Make everything durable, close all logs, end.
@@ -249,10 +251,17 @@ impl Shard {
                 answer(reply, ());
             }
             Message::Cleaning(asked) => self.cleaning(asked),
-            Message::Drop { slot, reply } => {
+            Message::Drop {
+                slot,
+                for_good,
+                reply,
+            } => {
                 self.step(slot, Event::Abandon(AppendFailure::Deleted));
                 if let Some(mut owned) = self.partitions.remove(&slot) {
-                    self.votes.forget(slot, owned.id);
+                    self.votes.leave(slot);
+                    if for_good {
+                        self.votes.forget(owned.id);
+                    }
                     self.deadlines.end(slot, &mut owned.cache, false);
                     owned.waiters.wake();
                 }

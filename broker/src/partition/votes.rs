@@ -84,9 +84,13 @@ impl Votes {
         lowered.map_err(io::Error::other)
     }
 
-    /// A partition is no more.
-    pub(super) fn forget(&mut self, slot: Slot, group: GroupId) {
+    /// Nobody waits for a partition's votes any more.
+    pub(super) fn leave(&mut self, slot: Slot) {
         self.waiting.retain(|waiting| waiting.slot != slot);
+    }
+
+    /// A partition is no more.
+    pub(super) fn forget(&mut self, group: GroupId) {
         self.journal.forget(group);
     }
 

@@ -30,6 +30,8 @@ struct Entry {
     needed: Sequence,
     /// When it was last forgotten: what is older does not count.
     since: Sequence,
+    /// Whether it was known at the start: then the other journals have it too.
+    shared: bool,
     /// `None` once it is forgotten.
     state: Option<VoteState>,
 }
@@ -83,6 +85,7 @@ impl VoteJournal {
                 sequence,
                 needed: sequence,
                 since: loaded.since.get(group).copied().unwrap_or_default(),
+                shared: true,
                 state: Some(state.clone()),
             };
             entries.insert(*group, entry);
@@ -92,6 +95,7 @@ impl VoteJournal {
                 sequence: *since,
                 needed: *since,
                 since: *since,
+                shared: true,
                 state: None,
             });
         }
@@ -170,13 +174,17 @@ impl VoteJournal {
         }
     }
 
-    /// Stages that a group is no more.
+    /// Stages that a group is no more, and has it written without waiting for others.
+    ///
+    /// That it is gone stays in the file as long as another journal may hold an older state of it.
     pub fn forget(&mut self, group: GroupId) {
         if let Some(entry) = self.entries.get_mut(&group) {
             self.sequence = self.sequence.next();
             entry.sequence = self.sequence;
+            entry.needed = self.sequence;
             entry.since = self.sequence;
             entry.state = None;
+            self.needed = self.sequence;
             self.staged.insert(group);
         }
     }
@@ -192,6 +200,7 @@ impl VoteJournal {
             sequence: Sequence(0),
             needed: Sequence(0),
             since: Sequence(0),
+            shared: false,
             state: None,
         });
         let mut after = entry.state.clone().unwrap_or_default();
@@ -260,8 +269,11 @@ impl VoteJournal {
         payload
     }
 
-    /// The states of all groups, as the round that a new file begins with.
+    /// The states of all groups, as the round that a new file begins with. Groups that are gone and were never
+    /// in another journal leave nothing behind.
     fn take_all(&mut self) -> Vec<u8> {
+        self.entries
+            .retain(|_, entry| entry.shared || entry.state.is_some());
         self.staged.clear();
         self.written = self.sequence;
         self.unwritten_data = 0;

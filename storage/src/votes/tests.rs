@@ -509,6 +509,30 @@ fn forgotten_group_stays_forgotten_and_may_begin_anew() {
 }
 
 #[test]
+fn forgetting_is_written_without_waiting_for_others_and_leaves_nothing_in_a_new_file() {
+    const GONE: u128 = 0x1234_5678_9ABC_DEF0_0FED_CBA9_8765_4321;
+    let disk = new_disk();
+    let mut journal = fresh(&disk);
+    let is_named = || {
+        let bytes = disk.bytes_of(&journal_path(0)).unwrap();
+        bytes.windows(16).any(|found| found == GONE.to_be_bytes())
+    };
+    journal.set_vote(group(GONE), LeaderEpoch(1), 1);
+    sync(&mut journal).unwrap();
+    journal.forget(group(GONE));
+    assert!(journal.needs_sync());
+    sync(&mut journal).unwrap();
+    assert!(load(&disk.crash()).states.is_empty() && is_named());
+    let content = Bytes::from(vec![7; usize::try_from(FILE_BYTES_MAX / 2).unwrap() + 9000]);
+    for index in 1..3 {
+        journal.set_membership(group(1), (EntryIndex(index), content.clone()));
+        sync(&mut journal).unwrap();
+    }
+    assert!(!is_named(), "the file was not written anew");
+    assert_eq!(load(&disk.crash()).states.len(), 1);
+}
+
+#[test]
 fn first_failure_closes_the_journal() {
     for at_call in 0..2 {
         let disk = new_disk();

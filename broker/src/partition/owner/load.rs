@@ -6,11 +6,13 @@
 //! named, none there     ends the start: the disk is hardly mounted
 //! not named             removed if a creation or deletion left it, else left alone
 //! ```
+//! The votes of a partition go when neither names it, and only if there is a catalogue.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use headrace_storage::votes::{GroupId, VoteState};
+use headrace_storage::data_dir::DataDir;
+use headrace_storage::votes::{GroupId, Loaded, VoteState};
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -78,6 +80,47 @@ impl Owner {
         }
         Ok(unnamed)
     }
+}
+
+/// Takes the votes of partitions that are no more out of what the journals said, before they are begun anew. A
+/// topic's id is never used again, so nobody will ask for them.
+///
+/// A catalogue that is missing says nothing, nor does one without any of its logs: all votes stay. So do those of
+/// logs that are left alone.
+pub(in crate::partition) fn forget_votes(
+    data: &DataDir,
+    loaded: &mut Loaded,
+) -> Result<(), LoadError> {
+    let Some(bytes) = data.read_file(CATALOGUE)? else {
+        return Ok(());
+    };
+    let image = Image::decode(&bytes)?;
+    let topics = image.topics();
+    let named: HashMap<Uuid, i32> = topics.map(|topic| (topic.id, topic.partitions)).collect();
+    let logs = data.logs()?;
+    if logs.is_empty() && !named.is_empty() {
+        return Ok(());
+    }
+    let is_named = |(id, partition): &(Uuid, i32)| {
+        let partitions = named.get(id);
+        partitions.is_some_and(|count| partition < count)
+    };
+    let mut left_alone = HashSet::new();
+    for log in logs.into_iter().filter(|log| !is_named(log)) {
+        if !data.is_leftover(log.0, log.1)? {
+            left_alone.insert(log);
+        }
+    }
+    loaded.states.retain(|group, _| {
+        let (id, partition) = (group.topic_id, group.partition);
+        let log = (id, partition);
+        let stays = is_named(&log) || left_alone.contains(&log);
+        if !stays {
+            info!(%id, partition, "votes of a partition that is no more are forgotten");
+        }
+        stays
+    });
+    Ok(())
 }
 
 /// The partitions of a topic as the start found them: one that cannot be opened takes no other along, unless
