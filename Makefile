@@ -39,12 +39,14 @@ interop:
 	cargo test --workspace $(PLANTED) --no-run
 	tests/interop/run
 
-# The whole path measured on this machine: rows per second, CPU, memory, time to visible. Results: benches/RESULTS.md.
+# The whole path measured on this machine: rows per second, CPU, memory, time to visible; then the storage engine beside the
+# bare calls. Results: benches/RESULTS.md.
 bench:
 	scripts/prerequisites.sh
 	scripts/servers.sh mariadb redis
 	cargo build --release
 	cargo run --release -p headrace-benches --bin path
+	cargo bench -p headrace-benches
 
 # The database servers and kcat, unpacked below target/servers.
 servers:

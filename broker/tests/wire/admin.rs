@@ -60,7 +60,7 @@ async fn a_log_closed_to_writes_tells_why() {
     server.disk().heal();
     let body = get(&server, "/v1/broker").await;
     assert!(
-        body.contains(r#""closed":"log is closed to writes: cannot write "#),
+        body.contains(r#""closed":"log is closed to writes: cannot "#),
         "{body}"
     );
     let troubles = server.broker.troubles()();
