@@ -128,6 +128,8 @@ fn inspect_shows_frames_records_votes_and_index_entries() {
         "value \"2\"",
         "term 1",
         ": index",
+        ": checkpoint",
+        "-0  offsets 0 to 1502, ",
     ] {
         assert!(told.contains(part), "{part} is missing");
     }
@@ -149,6 +151,12 @@ fn inspect_shows_frames_records_votes_and_index_entries() {
         .filter(|value| !value["unsound"].is_null())
         .collect();
     assert!(unsound.is_empty(), "{unsound:?}");
+    let left = broker.data.path().join("checkpoint");
+    let told = text(&log(&["inspect"], &left));
+    assert!(told.contains("-0  offsets 0 to 1502, "), "{told}");
+    fs::write(&left, "nonsense").unwrap();
+    let told = text(&log(&["inspect"], &left));
+    assert!(told.contains("recovered as after a crash"), "{told}");
 }
 
 #[test]

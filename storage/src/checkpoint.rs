@@ -11,12 +11,13 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 
 use bytes::{Buf, BufMut};
 use uuid::Uuid;
 
 use crate::data_dir::{DataDir, DataDirError, io_error};
-use crate::fs::{AtomicFileError, read_atomic, write_atomic};
+use crate::fs::{AtomicFileError, Disk, read_atomic, write_atomic};
 use crate::log::LogCheckpoint;
 use crate::planted::{Mistake, planted};
 use crate::votes::GroupId;
@@ -63,6 +64,15 @@ impl DataDir {
     }
 }
 
+/// The checkpoints in the file at `path`; `None` if they are damaged, or there is no file.
+pub(crate) fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<Checkpoints>> {
+    match read_atomic(disk, path) {
+        Ok(content) => Ok(content.and_then(|content| decode(&content))),
+        Err(AtomicFileError::Damaged { .. }) => Ok(None),
+        Err(error) => Err(io::Error::other(error)),
+    }
+}
+
 fn encode(logs: &Checkpoints) -> io::Result<Vec<u8>> {
     let count = |len: usize| u32::try_from(len).map_err(io::Error::other);
     let mut out = Vec::new();
@@ -97,11 +107,10 @@ fn decode(content: &[u8]) -> Option<Checkpoints> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::sync::Arc;
 
     use super::*;
-    use crate::fs::{Disk, MemoryDisk};
+    use crate::fs::MemoryDisk;
     use crate::{Entry, Known, LeaderEpoch, Log, LogConfig, LogIdentity};
 
     const GOLDEN: &str = "\

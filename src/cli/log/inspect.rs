@@ -13,6 +13,9 @@ use serde_json::{Value, json};
 use super::frame::{self, DECOMPRESSED_BYTES_MAX};
 use super::is_data_dir;
 
+/// The file that a clean stop leaves in the data directory.
+const CHECKPOINT: &str = "checkpoint";
+
 /// What is shown, and how.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Show {
@@ -27,6 +30,10 @@ pub(super) fn path(out: &mut impl Write, path: &Path, show: Show) -> anyhow::Res
     if path.is_dir() {
         if is_data_dir(path) {
             votes(out, &disk, path, show)?;
+            let left = path.join(CHECKPOINT);
+            if left.is_file() {
+                checkpoint(out, &disk, &left, show).with_context(about)?;
+            }
         }
         for name in disk.list(path).with_context(about)? {
             let below = path.join(name);
@@ -39,12 +46,13 @@ pub(super) fn path(out: &mut impl Write, path: &Path, show: Show) -> anyhow::Res
     match path.extension().and_then(|extension| extension.to_str()) {
         Some("log") => segment(out, &disk, path, show).with_context(about),
         Some("index") => index(out, &disk, path, show).with_context(about),
+        _ if name_of(path) == CHECKPOINT => checkpoint(out, &disk, path, show).with_context(about),
         _ if name_of(path).starts_with("votes-") => {
             let root = path.parent().unwrap_or(Path::new("."));
             votes(out, &disk, root, show)
         }
         _ => anyhow::bail!(
-            "{} is no file that this command reads: segments (.log), indexes (.index), votes-N, or a directory of them",
+            "{} is no file that this command reads: segments (.log), indexes (.index), votes-N, checkpoint, or a directory of them",
             path.display()
         ),
     }
@@ -177,6 +185,31 @@ fn votes(out: &mut impl Write, disk: &dyn Disk, root: &Path, show: Show) -> anyh
             "flushed": state.hint.map(|hint| json!({
                 "offset": hint.offset.0, "index": hint.index.0, "epoch": hint.epoch.0,
             })),
+        });
+        line(out, show, &words, &value)?;
+    }
+    Ok(())
+}
+
+/// What a clean stop left, and the next start takes over instead of reading the logs.
+fn checkpoint(out: &mut impl Write, disk: &dyn Disk, path: &Path, show: Show) -> io::Result<()> {
+    heading(out, path, "checkpoint", show)?;
+    let Some(logs) = inspect::checkpoint(disk, path)? else {
+        let words = "damaged; the logs will be recovered as after a crash";
+        let value = json!({ "kind": "checkpoint", "unsound": words });
+        return line(out, show, words, &value);
+    };
+    for (group, log) in logs {
+        let (start, end) = (log.log_start(), log.hint());
+        let (segments, bytes) = (log.segments(), log.size_bytes());
+        let words = format!(
+            "{}-{}  offsets {start} to {}, entry {}, epoch {}, {segments} segments, {bytes} bytes",
+            group.topic_id, group.partition, end.offset, end.index, end.epoch
+        );
+        let value = json!({
+            "kind": "checkpoint", "topic_id": group.topic_id.to_string(), "partition": group.partition,
+            "log_start": start.0, "log_end": end.offset.0, "index": end.index.0, "epoch": end.epoch.0,
+            "segments": segments, "bytes": bytes,
         });
         line(out, show, &words, &value)?;
     }

@@ -19,7 +19,9 @@ pub use verify::{Finding, Report, log as verify_log};
 
 use crate::fs::{Disk, OpenMode};
 use crate::index::file as index_file;
+use crate::log::LogCheckpoint;
 use crate::position::{EntryIndex, Offset};
+use crate::votes::GroupId;
 
 /// An entry of a segment's index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,19 @@ pub fn index(disk: &dyn Disk, path: &Path) -> Option<Vec<IndexLine>> {
         max_timestamp_before: entry.max_timestamp_before,
     };
     Some(index.entries().iter().map(line).collect())
+}
+
+/// What a clean stop left of each log, in the order of their directories; `None` if the file is damaged.
+pub fn checkpoint(
+    disk: &dyn Disk,
+    path: &Path,
+) -> io::Result<Option<Vec<(GroupId, LogCheckpoint)>>> {
+    let Some(logs) = crate::checkpoint::read(disk, path)? else {
+        return Ok(None);
+    };
+    let mut logs: Vec<_> = logs.into_iter().collect();
+    logs.sort_by_key(|(group, _)| *group);
+    Ok(Some(logs))
 }
 
 /// Gives every frame of the segment file at `path` to `each`, until it breaks off.

@@ -111,6 +111,21 @@ impl LogCheckpoint {
         Hint::of(self.tail)
     }
 
+    /// The first offset there was.
+    pub fn log_start(&self) -> Offset {
+        self.tail.log_start
+    }
+
+    /// How many segment files there were, the active one included.
+    pub fn segments(&self) -> usize {
+        self.files().count()
+    }
+
+    /// Their bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.files().map(|file| file.size_bytes).sum()
+    }
+
     /// The bytes for the data directory.
     pub(crate) fn encode(&self) -> std::io::Result<Vec<u8>> {
         let mut out = Vec::new();
