@@ -18,8 +18,6 @@
 //! segment covers all of it and its last frame is where that says. Then nothing else is read, and nothing
 //! synced. Otherwise the log is recovered as after a crash.
 
-use std::sync::{Arc, OnceLock};
-
 use bytes::{Buf, BufMut};
 
 use super::Log;
@@ -32,11 +30,9 @@ use crate::fs::OpenMode;
 use crate::index::file::{
     put_count, put_open, put_runs, put_tail, take_count, take_open, take_runs, take_tail,
 };
-use crate::index::{CachedIndex, OpenTransactions, TransactionSummary};
+use crate::index::{OpenTransactions, TransactionSummary};
 use crate::position::{EntryIndex, LeaderEpoch, Offset};
-use crate::scrub::Damage;
-use crate::segment::cut::Cut;
-use crate::segment::reader::{SealedFile, Segment};
+use crate::segment::reader::Segment;
 use crate::segment::{Span, Tail};
 
 const VERSION: u16 = 1;
@@ -332,18 +328,7 @@ impl Recovery {
     }
 
     fn push_checkpointed(&mut self, sealed: &SealedCheckpoint, found: &Found) {
-        let file = SealedFile {
-            disk: Arc::clone(&self.disk),
-            path: found.path.clone(),
-            index_path: self.index_path(found),
-            index_interval_bytes: self.config.index_interval_bytes,
-            file: OnceLock::new(),
-            index: CachedIndex::default(),
-            cut: Cut::none(),
-            open_before: sealed.open_before.clone(),
-            compacted: None,
-            damage: Damage::default(),
-        };
+        let file = self.sealed_file(found, sealed.open_before.clone());
         let FileCheckpoint {
             span, size_bytes, ..
         } = sealed.file;

@@ -11,8 +11,8 @@ use super::entry::NextSegment;
 use super::error::OpenError;
 use super::recovery::{Found, Recovery};
 use crate::fs::{DiskFile, OpenMode};
-use crate::index::CachedIndex;
 use crate::index::file::{self as index_file, Kept, Pending, SegmentName, Summary};
+use crate::index::{CachedIndex, OpenTransactions};
 use crate::planted::{Mistake, planted};
 use crate::scrub::Damage;
 use crate::segment::cut::Cut;
@@ -151,8 +151,9 @@ impl Recovery {
             .join(index_name(found.base_offset, found.base_index))
     }
 
-    fn push_sealed(&mut self, found: &Found, summary: &Summary, roll: RollFrame) {
-        let file = SealedFile {
+    /// The file of a segment that was not compacted, to be opened and its index loaded when first read.
+    pub(super) fn sealed_file(&self, found: &Found, open_before: OpenTransactions) -> SealedFile {
+        SealedFile {
             disk: Arc::clone(&self.disk),
             path: found.path.clone(),
             index_path: self.index_path(found),
@@ -160,10 +161,15 @@ impl Recovery {
             file: OnceLock::new(),
             index: CachedIndex::default(),
             cut: Cut::none(),
-            open_before: std::mem::replace(&mut self.open, summary.open.clone()),
+            open_before,
             compacted: None,
             damage: Damage::default(),
-        };
+        }
+    }
+
+    fn push_sealed(&mut self, found: &Found, summary: &Summary, roll: RollFrame) {
+        let open_before = std::mem::replace(&mut self.open, summary.open.clone());
+        let file = self.sealed_file(found, open_before);
         let Summary {
             segment_bytes,
             tail,
