@@ -123,8 +123,8 @@ api_keys! {
     DescribeTransactions = 65, flexible 0;
     ListTransactions = 66, flexible 0;
     AllocateProducerIds = 67, flexible 0;
-    ConsumerGroupHeartbeat = 68, flexible 0;
-    ConsumerGroupDescribe = 69, flexible 0;
+    ConsumerGroupHeartbeat = 68, flexible 0, served 0..=1;
+    ConsumerGroupDescribe = 69, flexible 0, served 0..=1;
     ControllerRegistration = 70, flexible 0;
     GetTelemetrySubscriptions = 71, flexible 0;
     PushTelemetry = 72, flexible 0;

@@ -142,6 +142,27 @@ macro_rules! messages {
             }
         }
 
+        impl $crate::value::Nullable for $name {
+            fn read_nullable(
+                from: &mut $crate::wire::Decoder,
+                version: $crate::wire::Version,
+            ) -> Result<Option<Self>, $crate::wire::DecodeError> {
+                if from.i8()? < 0 {
+                    return Ok(None);
+                }
+                <Self as $crate::value::Wire>::read(from, version).map(Some)
+            }
+
+            fn write_nullable(
+                value: Option<&Self>,
+                to: &mut $crate::wire::Encoder,
+                version: $crate::wire::Version,
+            ) -> Result<(), $crate::wire::EncodeError> {
+                to.i8(if value.is_some() { 1 } else { -1 });
+                value.map_or(Ok(()), |value| $crate::value::Wire::write(value, to, version))
+            }
+        }
+
         impl $crate::value::Wire for $name {
             fn read(
                 from: &mut $crate::wire::Decoder,

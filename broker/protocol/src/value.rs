@@ -22,7 +22,7 @@ pub(crate) trait Wire: Sized {
     }
 }
 
-/// A value with a length before it, and a length that means null.
+/// A value with a length before it, and a length that means null; a struct has a byte before it, -1 for null.
 pub(crate) trait Nullable: Sized {
     fn read_nullable(from: &mut Decoder, version: Version) -> Result<Option<Self>, DecodeError>;
     fn write_nullable(

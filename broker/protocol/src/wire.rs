@@ -7,6 +7,7 @@
 //! array          int32 count, elements            uvarint count+1, elements    null: count -1, or 0
 //! struct         its fields in order              the same, then the tag buffer: uvarint count,
 //!                                                 count x (uvarint tag, uvarint size, value)
+//!                that may be null: int8 1 before it, or -1 alone
 //! ```
 //!
 //! Integers are big-endian; a uvarint has 7 bits a byte, lowest first, at most 32 bits. [`Decoder`] reads these

@@ -6,6 +6,9 @@ use bytes::Bytes;
 use headrace_protocol::api_versions::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, SupportedFeatureKey,
 };
+use headrace_protocol::consumer_group_heartbeat::{
+    Assignment, ConsumerGroupHeartbeatResponse, TopicPartitions,
+};
 use headrace_protocol::consumer_protocol::{
     ConsumerProtocolAssignment, ConsumerProtocolSubscription, TopicPartition, decode_versioned,
     encode_versioned,
@@ -309,6 +312,33 @@ fn commits_by_topic_id_are_as_kafka_writes_them() {
 }
 
 #[test]
+fn a_struct_that_may_be_null_has_a_byte_before_it() {
+    let kept = ConsumerGroupHeartbeatResponse {
+        member_id: Some("m".into()),
+        member_epoch: 2,
+        heartbeat_interval_ms: 5000,
+        ..ConsumerGroupHeartbeatResponse::default()
+    };
+    golden(&kept, 1, "00000000 0000 00 02 6d 00000002 00001388 ff 00");
+    let part = TopicPartitions {
+        topic_id: Uuid::from_u128(0x0011_2233_4455_6677_8899_aabb_ccdd_eeff),
+        partitions: vec![7],
+    };
+    let assigned = ConsumerGroupHeartbeatResponse {
+        assignment: Some(Assignment {
+            topic_partitions: vec![part],
+        }),
+        ..kept
+    };
+    golden(
+        &assigned,
+        1,
+        "00000000 0000 00 02 6d 00000002 00001388
+         01 02 00112233445566778899aabbccddeeff 02 00000007 00 00 00",
+    );
+}
+
+#[test]
 fn a_partition_with_another_leader_names_it_in_a_tag() {
     let response = FetchResponse {
         responses: vec![FetchableTopicResponse {
@@ -528,6 +558,8 @@ fn a_key_has_the_versions_of_its_messages() {
         delete_topics::DeleteTopicsRequest,
         init_producer_id::InitProducerIdRequest,
         describe_configs::DescribeConfigsRequest,
+        consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,
+        consumer_group_describe::ConsumerGroupDescribeRequest,
     );
     let listed: Vec<_> = ApiKey::ALL
         .iter()

@@ -467,6 +467,58 @@ values! { init_producer_id, init_producer_id_request, InitProducerIdRequest;
 values! { init_producer_id, init_producer_id_response, InitProducerIdResponse;
     InitProducerIdResponse { throttle_time_ms [..], error_code [..], producer_id [..], producer_epoch [..] }
 }
+values! { consumer_group_heartbeat, consumer_group_heartbeat_request, ConsumerGroupHeartbeatRequest;
+    ConsumerGroupHeartbeatRequest {
+        group_id [..], member_id [..], member_epoch [..], instance_id [..], rack_id [..], rebalance_timeout_ms [..],
+        subscribed_topic_names [..], subscribed_topic_regex [1..], server_assignor [..], topic_partitions [..],
+    }
+    TopicPartitions { topic_id [..], partitions [..] }
+}
+// The response has a struct of its own that is the same as the request's: ours is one.
+values! { @fields kafka_protocol::messages::consumer_group_heartbeat_response;
+    ConsumerGroupHeartbeatResponse {
+        throttle_time_ms [..], error_code [..], error_message [..], member_id [..], member_epoch [..],
+        heartbeat_interval_ms [..], assignment [..],
+    }
+    Assignment { topic_partitions [..] }
+    TopicPartitions { topic_id [..], partitions [..] }
+}
+values! { @fields headrace_protocol::consumer_group_heartbeat;
+    ConsumerGroupHeartbeatResponse {
+        throttle_time_ms [..], error_code [..], error_message [..], member_id [..], member_epoch [..],
+        heartbeat_interval_ms [..], assignment [..],
+    }
+    Assignment { topic_partitions [..] }
+}
+values! { @exhaustive headrace_protocol::consumer_group_heartbeat;
+    ConsumerGroupHeartbeatResponse {
+        throttle_time_ms [..], error_code [..], error_message [..], member_id [..], member_epoch [..],
+        heartbeat_interval_ms [..], assignment [..],
+    }
+    Assignment { topic_partitions [..] }
+}
+
+impl Pair for headrace_protocol::consumer_group_heartbeat::ConsumerGroupHeartbeatResponse {
+    type Oracle = kafka_protocol::messages::ConsumerGroupHeartbeatResponse;
+}
+
+values! { consumer_group_describe, consumer_group_describe_request, ConsumerGroupDescribeRequest;
+    ConsumerGroupDescribeRequest { group_ids [..], include_authorized_operations [..] }
+}
+values! { consumer_group_describe, consumer_group_describe_response, ConsumerGroupDescribeResponse;
+    ConsumerGroupDescribeResponse { throttle_time_ms [..], groups [..] }
+    DescribedGroup {
+        error_code [..], error_message [..], group_id [..], group_state [..], group_epoch [..],
+        assignment_epoch [..], assignor_name [..], members [..], authorized_operations [..],
+    }
+    Member {
+        member_id [..], instance_id [..], rack_id [..], member_epoch [..], client_id [..], client_host [..],
+        subscribed_topic_names [..], subscribed_topic_regex [..], assignment [..], target_assignment [..],
+        member_type [1..],
+    }
+    Assignment { topic_partitions [..] }
+    TopicPartitions { topic_id [..], topic_name [..], partitions [..] }
+}
 values! { @fields kafka_protocol::messages::consumer_protocol_subscription;
     ConsumerProtocolSubscription {
         topics [..], user_data [..], owned_partitions [1..], generation_id [2..], rack_id [3..],
@@ -537,6 +589,10 @@ pub(crate) fn for_each_message(visitor: &mut impl Visitor) {
         describe_groups::DescribeGroupsResponse,
         init_producer_id::InitProducerIdRequest,
         init_producer_id::InitProducerIdResponse,
+        consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,
+        consumer_group_heartbeat::ConsumerGroupHeartbeatResponse,
+        consumer_group_describe::ConsumerGroupDescribeRequest,
+        consumer_group_describe::ConsumerGroupDescribeResponse,
         consumer_protocol::ConsumerProtocolSubscription,
         consumer_protocol::ConsumerProtocolAssignment,
     }
