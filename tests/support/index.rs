@@ -22,22 +22,23 @@ pub fn documents(
         u64::try_from(hits.len()).ok(),
         "a search of more than one page"
     );
-    hits.iter()
-        .map(|hit| {
-            let row = shape
-                .columns
-                .iter()
-                .filter(|c| indexed(c.kind))
-                .filter_map(|c| {
-                    Some((
-                        c.name.to_owned(),
-                        c.from_json(hit["fields"].get(c.name)?, flavor),
-                    ))
-                })
-                .collect();
-            (hit["key"].as_str().expect("a key").to_owned(), row)
-        })
-        .collect()
+    let mut rows = Table::new();
+    for hit in hits {
+        let row = shape
+            .columns
+            .iter()
+            .filter(|c| indexed(c.kind))
+            .filter_map(|c| {
+                let value = c.from_json(hit["fields"].get(c.name)?, flavor);
+                Some((c.name.to_owned(), value))
+            })
+            .collect();
+        let key = hit["key"].as_str().expect("a key").to_owned();
+        if let Some(other) = rows.insert(key, row) {
+            panic!("{view}: a key has two documents, {hit} and {other:?}");
+        }
+    }
+    rows
 }
 
 /// Whether a column of this kind is in the index at all.
