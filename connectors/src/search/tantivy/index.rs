@@ -96,9 +96,11 @@ impl OpenIndex {
             )),
             error => unusable(folder, &error),
         };
-        let writer = index
+        let writer: IndexWriter<TantivyDocument> = index
             .writer_with_num_threads(1, WRITER_BYTES)
             .map_err(failed)?;
+        // a commit that a crash cut short leaves files of names that the same operations, applied again, want to create
+        writer.garbage_collect_files().wait().map_err(failed)?;
         let reader = index
             .reader_builder()
             .reload_policy(ReloadPolicy::Manual)

@@ -324,6 +324,24 @@ async fn what_a_crash_leaves_of_making_or_emptying_an_index_is_no_obstacle() {
 }
 
 #[tokio::test]
+async fn what_a_crash_leaves_of_a_commit_is_gone_before_the_next() {
+    let (dir, target) = filled().await;
+    drop(target);
+    let folder = dir.path().join("things");
+    let name = "223bb2ff24244043868ce66c97bc7d64.433524.del";
+    let managed = std::fs::read_to_string(folder.join(".managed.json")).unwrap();
+    let mut managed: Vec<String> = serde_json::from_str(&managed).unwrap();
+    managed.push(name.to_owned());
+    let managed = serde_json::to_string(&managed).unwrap();
+    std::fs::write(folder.join(".managed.json"), managed).unwrap();
+    std::fs::write(folder.join(name), "half written").unwrap();
+    let target = TantivyTarget::new(dir.path(), "things", &definition());
+    assert!(target.open(Partition(0), identity()).await.is_ok());
+    assert!(!folder.join(name).exists());
+    assert_eq!(target.search("", 10).unwrap().total, 2);
+}
+
+#[tokio::test]
 async fn a_new_column_empties_the_index_once() {
     let dir = TempDir::new().unwrap();
     let target = TantivyTarget::new(dir.path(), "things", &definition());
