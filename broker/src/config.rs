@@ -43,6 +43,10 @@ pub struct BrokerConfig {
     pub group_max_session_timeout_ms: u32,
     /// Most members of a group.
     pub group_max_size: usize,
+    /// How long committed offsets are kept after their group lost its last member, in minutes.
+    pub offsets_retention_minutes: u32,
+    /// How often offsets are looked at for that, in milliseconds.
+    pub offsets_retention_check_interval_ms: u32,
     /// Connections at a time; more are closed at once.
     pub connections_max: usize,
     /// Files of logs kept open at a time; without it, what the limit on descriptors leaves.
@@ -78,6 +82,8 @@ impl Default for BrokerConfig {
             group_max_session_timeout_ms: 30 * 60 * 1_000,
             // Kafka has no limit; the leader is sent what every member says of itself, so there is one here
             group_max_size: 10_000,
+            offsets_retention_minutes: 7 * 24 * 60,
+            offsets_retention_check_interval_ms: 10 * 60 * 1_000,
             // each costs a file descriptor and some 20 KiB; 65,536 descriptors are shared with the logs
             connections_max: 10_000,
             files_max: None,
@@ -176,6 +182,8 @@ impl BrokerConfig {
             session_timeout_min: millis(self.group_min_session_timeout_ms),
             session_timeout_max: millis(self.group_max_session_timeout_ms),
             members_max: self.group_max_size,
+            offsets_retention: Duration::from_secs(60 * u64::from(self.offsets_retention_minutes)),
+            offsets_retention_check: millis(self.offsets_retention_check_interval_ms),
         }
     }
 
@@ -199,6 +207,12 @@ impl BrokerConfig {
             return Err(StartError::Partitions(self.partitions));
         }
         let refused = |name, least: &'static str| Err(StartError::Setting { name, least });
+        if self.offsets_retention_minutes == 0 {
+            return refused("offsets_retention_minutes", "at least 1");
+        }
+        if self.offsets_retention_check_interval_ms == 0 {
+            return refused("offsets_retention_check_interval_ms", "at least 1");
+        }
         if self.upkeep_interval_ms < UPKEEP_INTERVAL_MS_MIN {
             return refused("upkeep_interval_ms", "at least 100");
         }
@@ -269,7 +283,9 @@ mod tests {
     fn numbers_that_make_no_sense_are_refused() {
         let good = BrokerConfig::default();
         assert!(good.check().is_ok());
-        let wrong: [fn(&mut BrokerConfig); 4] = [
+        let wrong: [fn(&mut BrokerConfig); 6] = [
+            |config| config.offsets_retention_minutes = 0,
+            |config| config.offsets_retention_check_interval_ms = 0,
             |config| config.partitions = 0,
             |config| config.upkeep_interval_ms = 99,
             |config| config.cleaner_memory_bytes = 1000,

@@ -97,12 +97,12 @@ api_keys! {
     RenewDelegationToken = 39, flexible 2;
     ExpireDelegationToken = 40, flexible 2;
     DescribeDelegationToken = 41, flexible 2;
-    DeleteGroups = 42, flexible 2;
+    DeleteGroups = 42, flexible 2, served 0..=2;
     ElectLeaders = 43, flexible 2;
     IncrementalAlterConfigs = 44, flexible 1;
     AlterPartitionReassignments = 45, flexible 0;
     ListPartitionReassignments = 46, flexible 0;
-    OffsetDelete = 47, never_flexible;
+    OffsetDelete = 47, never_flexible, served 0..=0;
     DescribeClientQuotas = 48, flexible 1;
     AlterClientQuotas = 49, flexible 1;
     DescribeUserScramCredentials = 50, flexible 0;

@@ -35,7 +35,7 @@
 //!
 //! To add an API: a file with such a table, a `pub mod` in `lib.rs`, and its versions in the row of `api_key.rs`;
 //! the tests in `tests/` then want its fields for the oracle. Field and struct names are those of Kafka's message
-//! definitions, in snake_case. `data Name [versions];` declares a struct that is no API (`consumer_protocol.rs`).
+//! definitions, in snake_case. `never_flexible` stands in place of `flexible N` where it is so. `data Name [versions];` declares a struct that is no API (`consumer_protocol.rs`).
 //!
 //! Defaults are Kafka's where they matter on the wire (a tagged field is left out at its default, a field that the
 //! version lacks must be at it); where they do not, they are what a broker or client can send without harm.
@@ -61,7 +61,7 @@ pub trait Message: Sized {
 pub trait Request: Message {
     /// The API.
     const KEY: ApiKey;
-    /// First version with compact lengths and tag buffers.
+    /// First version with compact lengths and tag buffers; `i16::MAX` if there is none.
     const FLEXIBLE: i16;
     /// What answers it.
     type Response: Message;
@@ -69,6 +69,16 @@ pub trait Request: Message {
 
 /// Declares the messages of one API; the module's head explains the table.
 macro_rules! messages {
+    (
+        api $key:ident [$versions:expr, never_flexible]: $request:ident => $response:ident;
+        $($structs:tt)*
+    ) => {
+        $crate::messages::messages! {
+            api $key [$versions, flexible 0x7fff]: $request => $response;
+            $($structs)*
+        }
+    };
+
     (
         api $key:ident [$versions:expr, flexible $flexible:literal]: $request:ident => $response:ident;
         $($structs:tt)*

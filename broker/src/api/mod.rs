@@ -6,6 +6,7 @@
 
 mod api_versions;
 mod create_topics;
+mod delete_groups;
 mod delete_topics;
 mod describe_configs;
 mod describe_groups;
@@ -20,6 +21,7 @@ mod list_groups;
 mod list_offsets;
 mod metadata;
 mod offset_commit;
+mod offset_delete;
 mod offset_fetch;
 mod produce;
 mod sync_group;
@@ -70,6 +72,8 @@ serve! {
     DeleteTopics => delete_topics::handle,
     InitProducerId => init_producer_id::handle,
     DescribeConfigs => describe_configs::handle,
+    DeleteGroups => delete_groups::handle,
+    OffsetDelete => offset_delete::handle,
 }
 
 /// The facts of one request.

@@ -161,7 +161,34 @@ impl Coordinator {
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
         match self.ask(group, Body::Commit(commit)).await? {
             Answer::Commit(results) => Ok(results),
-            Answer::Group(_) => Err(GroupError::Unknown),
+            Answer::Group(_) | Answer::Deleted(_) | Answer::OffsetsDeleted(_) => {
+                Err(GroupError::Unknown)
+            }
+        }
+    }
+
+    /// DeleteGroups, one group of them. Ready when durable.
+    pub async fn delete(&self, group: GroupId) -> Result<(), GroupError> {
+        match self.ask(group, Body::Delete).await? {
+            Answer::Deleted(result) => result,
+            Answer::Group(_) | Answer::Commit(_) | Answer::OffsetsDeleted(_) => {
+                Err(GroupError::Unknown)
+            }
+        }
+    }
+
+    /// OffsetDelete; one result for each place, in the order given. Ready when durable.
+    pub async fn delete_offsets(
+        &self,
+        group: GroupId,
+        places: Vec<TopicPartition>,
+    ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
+        if group.is_empty() {
+            return Err(GroupError::InvalidGroupId);
+        }
+        match self.ask(group, Body::DeleteOffsets(places)).await? {
+            Answer::OffsetsDeleted(results) => results,
+            Answer::Group(_) | Answer::Commit(_) | Answer::Deleted(_) => Err(GroupError::Unknown),
         }
     }
 
@@ -231,7 +258,9 @@ impl Coordinator {
         }
         match self.ask(group, body).await? {
             Answer::Group(reply) => Ok(reply),
-            Answer::Commit(_) => Err(GroupError::Unknown),
+            Answer::Commit(_) | Answer::Deleted(_) | Answer::OffsetsDeleted(_) => {
+                Err(GroupError::Unknown)
+            }
         }
     }
 
@@ -269,7 +298,8 @@ impl Coordinator {
     fn own(&self, logs: Vec<Arc<dyn OffsetsLog>>, tasks: &mut Vec<JoinHandle<()>>) {
         let start = |log| {
             let (settings, clock) = (Arc::clone(&self.0.settings), Arc::clone(&self.0.clock));
-            let (partition, task) = Partition::start(log, settings, clock, self.0.stop.clone());
+            let (topics, stop) = (Arc::clone(&self.0.topics), self.0.stop.clone());
+            let (partition, task) = Partition::start(log, topics, settings, clock, stop);
             tasks.push(task);
             partition
         };

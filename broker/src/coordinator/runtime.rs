@@ -19,11 +19,13 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::group::event::{Event, GroupError, Heartbeat, Identity, Join, Sync};
+use super::group::offsets::TopicPartition;
 use super::group::{GroupId, GroupSettings, Now, Ticket};
 use super::groups::Groups;
 use super::groups::event::{Answer, AppendError, Commit, LogRecord, Output, WriteId};
+use super::is_current;
 use super::loader;
-use super::log::{BoxFuture, OffsetsLog};
+use super::log::{BoxFuture, OffsetsLog, TopicSource};
 use crate::clock::Clock;
 
 /// Requests that wait for the owner; beyond it they wait in their connections.
@@ -65,6 +67,10 @@ pub enum Body {
     Leave(Vec<Identity>),
     /// OffsetCommit.
     Commit(Commit),
+    /// DeleteGroups, one group of them.
+    Delete,
+    /// OffsetDelete.
+    DeleteOffsets(Vec<TopicPartition>),
 }
 
 type Read = Box<dyn FnOnce(&Groups) + Send>;
@@ -90,6 +96,7 @@ impl Partition {
     /// Starts the owner of a partition; `stop` ends it, and it is then awaited through the handle.
     pub fn start(
         log: Arc<dyn OffsetsLog>,
+        topics: Arc<dyn TopicSource>,
         settings: Arc<GroupSettings>,
         clock: Arc<dyn Clock>,
         stop: CancellationToken,
@@ -100,7 +107,12 @@ impl Partition {
             clock,
             start: Instant::now(),
         };
-        let task = tokio::spawn(own(log, settings, times, messages, report, stop));
+        let ends = Ends {
+            inbox: messages,
+            report,
+            stop,
+        };
+        let task = tokio::spawn(own(log, topics, settings, times, ends));
         (Partition { inbox, status }, task)
     }
 
@@ -178,14 +190,26 @@ impl Times {
     }
 }
 
-async fn own(
-    log: Arc<dyn OffsetsLog>,
-    settings: Arc<GroupSettings>,
-    times: Times,
+/// What ties an owner to those who ask it.
+struct Ends {
     inbox: mpsc::Receiver<Message>,
     report: watch::Sender<Status>,
     stop: CancellationToken,
+}
+
+async fn own(
+    log: Arc<dyn OffsetsLog>,
+    topics: Arc<dyn TopicSource>,
+    settings: Arc<GroupSettings>,
+    times: Times,
+    ends: Ends,
 ) {
+    let Ends {
+        inbox,
+        report,
+        stop,
+    } = ends;
+    let check_every = settings.offsets_retention_check;
     let Some(mut groups) = load(&log, settings, &times, &stop).await else {
         report.send_replace(Status::Stopped);
         return;
@@ -195,7 +219,10 @@ async fn own(
     let owner = Owner {
         groups,
         log,
+        topics,
         times,
+        check_every,
+        next_check: Instant::now() + check_every,
         inbox,
         next_ticket: 0,
         tickets: HashMap::new(),
@@ -248,7 +275,11 @@ struct InFlight {
 struct Owner {
     groups: Groups,
     log: Arc<dyn OffsetsLog>,
+    topics: Arc<dyn TopicSource>,
     times: Times,
+    /// How often offsets are looked at for their retention, and when next.
+    check_every: Duration,
+    next_check: Instant,
     inbox: mpsc::Receiver<Message>,
     next_ticket: u64,
     tickets: HashMap<Ticket, oneshot::Sender<Answer>>,
@@ -268,6 +299,7 @@ impl Owner {
                 () = stop.cancelled() => break,
                 result = confirmed(&mut self.in_flight) => self.written(result),
                 () = until(deadline) => self.tick(),
+                () = sleep_until(self.next_check) => self.expire(),
                 message = self.inbox.recv(), if takes => match message {
                     Some(message) => self.take(message),
                     None => break,
@@ -306,6 +338,10 @@ impl Owner {
                             .group_event(&group, Event::Leave(ticket, who), now);
                     }
                     Body::Commit(commit) => self.groups.commit(&group, commit, ticket, now),
+                    Body::Delete => self.groups.delete(&group, ticket, now),
+                    Body::DeleteOffsets(places) => {
+                        self.groups.delete_offsets(&group, places, ticket, now);
+                    }
                 }
             }
             Message::Read(look) => look(&self.groups),
@@ -322,6 +358,17 @@ impl Owner {
             self.take(message);
         }
         self.groups.tick(self.times.now());
+    }
+
+    /// Offsets that had their time go, and those of topics that are gone: a crash may have come between the end of
+    /// a topic and the tombstones of its offsets.
+    fn expire(&mut self) {
+        self.next_check = Instant::now() + self.check_every;
+        let topics = Arc::clone(&self.topics);
+        self.groups.expire(
+            &|place, offset| is_current(&*topics, place, offset),
+            self.times.now(),
+        );
     }
 
     fn written(&mut self, (writes, result): (Vec<WriteId>, Result<(), AppendError>)) {

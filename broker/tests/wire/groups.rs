@@ -23,10 +23,10 @@ use uuid::Uuid;
 use crate::requests::{create, topic};
 use crate::support::{Client, Server};
 
-const TOPIC: &str = "t";
+pub(crate) const TOPIC: &str = "t";
 
 /// Sends a request in `version`, or the nearest one that the API has.
-async fn ask<R: Request>(client: &mut Client, version: i16, request: &R) -> R::Response {
+pub(crate) async fn ask<R: Request>(client: &mut Client, version: i16, request: &R) -> R::Response {
     client.call(newest_upto::<R>(version), request).await
 }
 
@@ -34,15 +34,15 @@ fn newest_upto<R: Request>(version: i16) -> i16 {
     version.clamp(*R::VERSIONS.start(), *R::VERSIONS.end())
 }
 
-async fn start() -> Server {
+pub(crate) async fn start() -> Server {
     Server::start_with(|config| config.group_initial_rebalance_delay_ms = 0).await
 }
 
-async fn create_topic(client: &mut Client) -> Uuid {
+pub(crate) async fn create_topic(client: &mut Client) -> Uuid {
     create(client, vec![topic(TOPIC, 2, &[])]).await.topics[0].topic_id
 }
 
-fn join(group: &str, member_id: &Str, version: i16) -> JoinGroupRequest {
+pub(crate) fn join(group: &str, member_id: &Str, version: i16) -> JoinGroupRequest {
     JoinGroupRequest {
         group_id: group.into(),
         session_timeout_ms: 10_000,
@@ -62,7 +62,7 @@ fn join(group: &str, member_id: &Str, version: i16) -> JoinGroupRequest {
 }
 
 /// Joins, with a second request if the first only gave the id.
-async fn joined(client: &mut Client, group: &str, version: i16) -> JoinGroupResponse {
+pub(crate) async fn joined(client: &mut Client, group: &str, version: i16) -> JoinGroupResponse {
     let response = ask(client, version, &join(group, &Str::default(), version)).await;
     if newest_upto::<JoinGroupRequest>(version) < 4 {
         return response;
@@ -75,7 +75,12 @@ async fn joined(client: &mut Client, group: &str, version: i16) -> JoinGroupResp
     ask(client, version, &join(group, &response.member_id, version)).await
 }
 
-fn commit(group: &str, topic_id: Uuid, version: i16, offset: i64) -> OffsetCommitRequest {
+pub(crate) fn commit(
+    group: &str,
+    topic_id: Uuid,
+    version: i16,
+    offset: i64,
+) -> OffsetCommitRequest {
     let by_id = newest_upto::<OffsetCommitRequest>(version) >= 10;
     let partition = |partition_index| OffsetCommitRequestPartition {
         partition_index,
@@ -95,7 +100,7 @@ fn commit(group: &str, topic_id: Uuid, version: i16, offset: i64) -> OffsetCommi
 }
 
 /// The committed offset and text of partitions 0 and 1, in any version.
-async fn fetch(
+pub(crate) async fn fetch(
     client: &mut Client,
     group: &str,
     topic_id: Uuid,
@@ -152,7 +157,7 @@ async fn fetch(
     found
 }
 
-fn nothing() -> (i64, String) {
+pub(crate) fn nothing() -> (i64, String) {
     (-1, String::new())
 }
 
@@ -215,7 +220,12 @@ async fn a_member_lives_its_life_in_every_version() {
     }
 }
 
-async fn find_coordinator(client: &mut Client, group: &str, version: i16, server: &Server) {
+pub(crate) async fn find_coordinator(
+    client: &mut Client,
+    group: &str,
+    version: i16,
+    server: &Server,
+) {
     let version = newest_upto::<FindCoordinatorRequest>(version);
     let port = i32::from(server.broker.local_addr().port());
     if version < 4 {
@@ -243,7 +253,7 @@ async fn find_coordinator(client: &mut Client, group: &str, version: i16, server
     }
 }
 
-async fn sync(client: &mut Client, group: &str, me: &JoinGroupResponse, version: i16) {
+pub(crate) async fn sync(client: &mut Client, group: &str, me: &JoinGroupResponse, version: i16) {
     let named = newest_upto::<SyncGroupRequest>(version) >= 5;
     let request = SyncGroupRequest {
         group_id: group.into(),
@@ -316,7 +326,7 @@ async fn describe(client: &mut Client, group: &str, version: i16) {
     assert_eq!(ask(client, 5, &other).await.groups, []);
 }
 
-async fn leave(client: &mut Client, group: &str, member_id: &Str, version: i16) {
+pub(crate) async fn leave(client: &mut Client, group: &str, member_id: &Str, version: i16) {
     let version = newest_upto::<LeaveGroupRequest>(version);
     let request = LeaveGroupRequest {
         group_id: group.into(),

@@ -11,6 +11,7 @@ mod admin;
 mod configs;
 mod connection;
 mod fetch;
+mod group_admin;
 mod groups;
 mod hostile;
 mod list_offsets;

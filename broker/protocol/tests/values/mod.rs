@@ -459,6 +459,23 @@ values! { describe_groups, describe_groups_response, DescribeGroupsResponse;
         member_assignment [..],
     }
 }
+values! { delete_groups, delete_groups_request, DeleteGroupsRequest;
+    DeleteGroupsRequest { groups_names [..] }
+}
+values! { delete_groups, delete_groups_response, DeleteGroupsResponse;
+    DeleteGroupsResponse { throttle_time_ms [..], results [..] }
+    DeletableGroupResult { group_id [..], error_code [..] }
+}
+values! { offset_delete, offset_delete_request, OffsetDeleteRequest;
+    OffsetDeleteRequest { group_id [..], topics [..] }
+    OffsetDeleteRequestTopic { name [..], partitions [..] }
+    OffsetDeleteRequestPartition { partition_index [..] }
+}
+values! { offset_delete, offset_delete_response, OffsetDeleteResponse;
+    OffsetDeleteResponse { error_code [..], throttle_time_ms [..], topics [..] }
+    OffsetDeleteResponseTopic { name [..], partitions [..] }
+    OffsetDeleteResponsePartition { partition_index [..], error_code [..] }
+}
 values! { init_producer_id, init_producer_id_request, InitProducerIdRequest;
     InitProducerIdRequest {
         transactional_id [..], transaction_timeout_ms [..], producer_id [3..], producer_epoch [3..],
@@ -587,6 +604,10 @@ pub(crate) fn for_each_message(visitor: &mut impl Visitor) {
         list_groups::ListGroupsResponse,
         describe_groups::DescribeGroupsRequest,
         describe_groups::DescribeGroupsResponse,
+        delete_groups::DeleteGroupsRequest,
+        delete_groups::DeleteGroupsResponse,
+        offset_delete::OffsetDeleteRequest,
+        offset_delete::OffsetDeleteResponse,
         init_producer_id::InitProducerIdRequest,
         init_producer_id::InitProducerIdResponse,
         consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,

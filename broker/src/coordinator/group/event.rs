@@ -55,6 +55,15 @@ pub enum GroupError {
     /// The commit does not fit in one batch.
     #[error("commit too large")]
     CommitTooLarge,
+    /// The group has members.
+    #[error("the group is not empty")]
+    NonEmptyGroup,
+    /// There is no such group.
+    #[error("group not found")]
+    GroupIdNotFound,
+    /// Members of the group read the topic.
+    #[error("the group is subscribed to the topic")]
+    SubscribedToTopic,
     /// The group's state does not fit in one batch, or another failure without a code of its own.
     #[error("unknown server error")]
     Unknown,
@@ -79,6 +88,9 @@ impl GroupError {
             GroupError::MemberIdRequired => ErrorCode::MEMBER_ID_REQUIRED,
             GroupError::GroupFull => ErrorCode::GROUP_MAX_SIZE_REACHED,
             GroupError::FencedInstanceId => ErrorCode::FENCED_INSTANCE_ID,
+            GroupError::NonEmptyGroup => ErrorCode::NON_EMPTY_GROUP,
+            GroupError::GroupIdNotFound => ErrorCode::GROUP_ID_NOT_FOUND,
+            GroupError::SubscribedToTopic => ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
         }
     }
 }

@@ -19,6 +19,7 @@ pub mod members;
 pub mod offsets;
 pub mod protocol_choice;
 pub mod records;
+pub mod subscription;
 pub mod timers;
 
 mod join;
@@ -122,6 +123,10 @@ pub struct GroupSettings {
     pub session_timeout_max: Duration,
     /// Most members of one group (`group.max.size`).
     pub members_max: usize,
+    /// How long offsets outlive their group's last member (`offsets.retention.minutes`).
+    pub offsets_retention: Duration,
+    /// How often that is looked at (`offsets.retention.check.interval.ms`).
+    pub offsets_retention_check: Duration,
 }
 
 impl Default for GroupSettings {
@@ -133,6 +138,8 @@ impl Default for GroupSettings {
             // Kafka sets no limit. One join round answers the leader with every member's metadata, so
             // some limit is needed; the largest groups known in practice have a few thousand members.
             members_max: 10_000,
+            offsets_retention: Duration::from_hours(7 * 24),
+            offsets_retention_check: Duration::from_mins(10),
         }
     }
 }

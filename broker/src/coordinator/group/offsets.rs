@@ -3,12 +3,10 @@
 //! A commit is checked, handed to the log, and enters here when the log confirms it, in the log's order.
 //! So what a fetch sees has been acknowledged or will be, and survives a restart (L15).
 //! An entry remembers the incarnation of its topic: once that is gone the entry is dead, whether or not its
-//! tombstone has been written. Expiry by age (trap 57) is not here yet: offsets stay until their topic goes.
+//! tombstone has been written. When they go is decided in `groups/removal.rs`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-use uuid::Uuid;
 
 use super::event::GroupError;
 pub use super::records::CommittedOffset;
@@ -63,13 +61,5 @@ impl Offsets {
     /// All committed offsets, by topic and partition.
     pub fn iter(&self) -> impl Iterator<Item = (&TopicPartition, &CommittedOffset)> {
         self.committed.iter()
-    }
-
-    /// The entries that belong to one incarnation of a topic.
-    pub fn of_topic(&self, id: Uuid) -> impl Iterator<Item = &TopicPartition> {
-        self.committed
-            .iter()
-            .filter(move |(_, offset)| offset.topic_id == id)
-            .map(|(at, _)| at)
     }
 }

@@ -69,6 +69,10 @@ pub enum Answer {
     Group(Reply),
     /// To a commit: one result for each offset, in the order asked.
     Commit(Vec<Result<(), GroupError>>),
+    /// To the deletion of a group.
+    Deleted(Result<(), GroupError>),
+    /// To the deletion of offsets: one result for each, in the order asked.
+    OffsetsDeleted(Result<Vec<Result<(), GroupError>>, GroupError>),
 }
 
 /// An offset commit of one group.
@@ -119,6 +123,6 @@ pub struct MemberDescription {
     pub client_host: Arc<str>,
     /// Its metadata for the protocol; empty unless stable.
     pub metadata: Bytes,
-    /// Its part of the assignment; empty unless stable.
+    /// Its part of the last durable assignment.
     pub assignment: Bytes,
 }

@@ -9,6 +9,7 @@
 //! Invariants: each unconfirmed write is in `writes`; a group's deadline is in `deadlines` once.
 
 pub mod event;
+mod removal;
 mod view;
 mod writes;
 

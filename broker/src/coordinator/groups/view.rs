@@ -37,9 +37,16 @@ impl Groups {
 }
 
 impl Entry {
-    /// A group whose first commit is not durable, or whose ids nobody joined with, is not there yet.
+    /// Whether there is something to delete: a group that can be seen, or a write of it that is under way.
+    pub(super) fn exists(&self) -> bool {
+        self.is_visible() || self.writes > 0
+    }
+
+    /// A group whose first commit is not durable is not there yet; one that gave an id away is, as in Kafka.
     fn is_visible(&self) -> bool {
-        !self.offsets.is_empty() || !self.group.protocol_type().is_empty()
+        !self.offsets.is_empty()
+            || !self.group.protocol_type().is_empty()
+            || self.group.members().pending() > 0
     }
 }
 
@@ -60,11 +67,7 @@ fn describe(group: &ClassicGroup) -> Description {
         } else {
             Bytes::new()
         },
-        assignment: if stable {
-            member.assignment.clone()
-        } else {
-            Bytes::new()
-        },
+        assignment: member.assignment.clone(),
     });
     Description {
         state: group.state(),

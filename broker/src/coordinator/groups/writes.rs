@@ -1,6 +1,4 @@
-//! What must be durable before it is true: commits, group records, tombstones, and their outcomes.
-
-use uuid::Uuid;
+//! What must be durable before it is true: commits, group records, and the outcome of every write.
 
 use super::event::{Answer, AppendError, Commit, LogRecord, Output, WriteId};
 use super::{GROUPS_MAX, Groups};
@@ -21,10 +19,17 @@ pub(super) enum Write {
         results: Vec<Result<(), GroupError>>,
         offsets: Vec<(TopicPartition, CommittedOffset)>,
     },
-    /// Tombstones of offsets in deleted topics.
-    Vanished(GroupId, Vec<(TopicPartition, Uuid)>),
-    /// The tombstone of a group.
-    Forgotten(GroupId),
+    /// Tombstones of offsets, and who waits for them.
+    Removed {
+        group: GroupId,
+        gone: Vec<TopicPartition>,
+        asked: Option<(Ticket, Vec<Result<(), GroupError>>)>,
+    },
+    /// The tombstone of a group, and who waits for it.
+    Deleted {
+        group: GroupId,
+        ticket: Option<Ticket>,
+    },
 }
 
 impl Groups {
@@ -112,58 +117,16 @@ impl Groups {
                     .push(Output::Answer(ticket, Answer::Commit(results)));
                 group
             }
-            Write::Vanished(group, gone) => {
-                self.vanished(&group, gone, result);
+            Write::Removed { group, gone, asked } => {
+                self.removed(&group, &gone, asked, result);
                 group
             }
-            Write::Forgotten(group) => {
-                if let Some(entry) = self.entries.get_mut(&group) {
-                    entry.writes = entry.writes.saturating_sub(1);
-                    entry.in_log &= result.is_err();
-                    entry.forget_at = None;
-                }
+            Write::Deleted { group, ticket } => {
+                self.deleted(&group, ticket, result);
                 group
             }
         };
         self.settle(&group, now);
-    }
-
-    /// The topics of these ids are gone: so are the offsets committed in them (trap 19).
-    pub fn topics_deleted(&mut self, ids: &[Uuid], now: Now) {
-        let mut dead: Vec<(GroupId, Vec<(TopicPartition, Uuid)>)> = Vec::new();
-        for (group, entry) in &self.entries {
-            let of_topic = |id: &Uuid| {
-                let id = *id;
-                entry
-                    .offsets
-                    .of_topic(id)
-                    .map(move |at| (at.clone(), id))
-                    .collect::<Vec<_>>()
-            };
-            let gone: Vec<_> = ids
-                .iter()
-                .filter(|id| !id.is_nil())
-                .flat_map(of_topic)
-                .collect();
-            if !gone.is_empty() {
-                dead.push((group.clone(), gone));
-            }
-        }
-        for (group, mut gone) in dead {
-            // A commit under way for the same place is of a newer topic of the name: a tombstone behind it
-            // in the log would undo it.
-            gone.retain(|(at, _)| !self.is_committing(&group, at));
-            let records: Result<Vec<_>, _> = gone
-                .iter()
-                .map(|(at, _)| offset_record(&group, at, None))
-                .collect();
-            if let Ok(records) = records
-                && !records.is_empty()
-            {
-                self.append(&group, Write::Vanished(group.clone(), gone), records);
-            }
-            self.settle(&group, now);
-        }
     }
 
     pub(super) fn write_group(
@@ -183,7 +146,7 @@ impl Groups {
         }
     }
 
-    fn append(&mut self, group: &GroupId, write: Write, records: Vec<LogRecord>) {
+    pub(super) fn append(&mut self, group: &GroupId, write: Write, records: Vec<LogRecord>) {
         if let Some(entry) = self.entries.get_mut(group) {
             entry.writes += 1;
         }
@@ -220,52 +183,9 @@ impl Groups {
                 .collect(),
         }
     }
-
-    fn vanished(
-        &mut self,
-        group: &GroupId,
-        gone: Vec<(TopicPartition, Uuid)>,
-        result: Result<(), AppendError>,
-    ) {
-        let Some(entry) = self.entries.get_mut(group) else {
-            return;
-        };
-        entry.writes = entry.writes.saturating_sub(1);
-        if result.is_ok() {
-            for (at, id) in gone {
-                if entry
-                    .offsets
-                    .get(&at)
-                    .is_some_and(|offset| offset.topic_id == id)
-                {
-                    entry.offsets.remove(&at);
-                }
-            }
-        }
-    }
-
-    fn is_committing(&self, group: &GroupId, at: &TopicPartition) -> bool {
-        self.writes.values().any(|write| match write {
-            Write::Commit {
-                group: of, offsets, ..
-            } => of == group && offsets.iter().any(|(place, _)| place == at),
-            Write::Group(..) | Write::Vanished(..) | Write::Forgotten(..) => false,
-        })
-    }
-
-    /// The group has been empty for long: a tombstone, then it is gone.
-    pub(super) fn forget(&mut self, group: &GroupId, now: Now) {
-        if let Some(entry) = self.entries.get_mut(group) {
-            entry.forget_at = None;
-        }
-        if let Ok(record) = group_record(group, None) {
-            self.append(group, Write::Forgotten(group.clone()), vec![record]);
-        }
-        self.settle(group, now);
-    }
 }
 
-fn offset_record(
+pub(super) fn offset_record(
     group: &GroupId,
     at: &TopicPartition,
     offset: Option<&CommittedOffset>,
@@ -283,7 +203,7 @@ fn offset_record(
     })
 }
 
-fn group_record(
+pub(super) fn group_record(
     group: &GroupId,
     metadata: Option<&GroupMetadata>,
 ) -> Result<LogRecord, GroupError> {

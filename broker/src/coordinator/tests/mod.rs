@@ -2,6 +2,7 @@
 
 mod memory;
 mod properties;
+mod removal;
 mod runtime;
 mod scripts;
 mod world;

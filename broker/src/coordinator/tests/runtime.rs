@@ -307,6 +307,44 @@ async fn tombstone_of_a_dead_topic_does_not_undo_a_commit_under_way() {
     coordinator.stop().await;
 }
 
+/// A clock that stands where it is put.
+#[derive(Debug, Default)]
+struct SetClock(std::sync::atomic::AtomicI64);
+
+impl crate::clock::Clock for SetClock {
+    fn wall_ms(&self) -> i64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
+
+/// trap 57
+#[tokio::test(start_paused = true)]
+async fn offsets_that_had_their_time_go_at_the_next_check_and_stay_gone() {
+    let topics = MemoryTopics::new(1);
+    let topic = topics.add("t");
+    let clock = Arc::new(SetClock::default());
+    let settings = settings();
+    let (retention, check) = (settings.offsets_retention, settings.offsets_retention_check);
+    let coordinator = Coordinator::start(topics.clone(), settings.clone(), clock.clone()).await;
+    coordinator.find("g").await.unwrap();
+    let commit = simple(vec![(place("t", 0), offset(1, topic))]);
+    coordinator.commit(group(), commit).await.unwrap();
+    let due_ms = 1 + i64::try_from(retention.as_millis()).unwrap();
+    clock.0.store(due_ms - 1, Ordering::SeqCst);
+    tokio::time::sleep(check + check / 2).await;
+    assert_eq!(fetch(&coordinator).await, [(place("t", 0), 1)]);
+    clock.0.store(due_ms, Ordering::SeqCst);
+    assert_eq!(fetch(&coordinator).await, [(place("t", 0), 1)]);
+    tokio::time::sleep(check).await;
+    assert_eq!(fetch(&coordinator).await, []);
+    coordinator.stop().await;
+    let coordinator = Coordinator::start(topics.clone(), settings, clock).await;
+    coordinator.find("g").await.unwrap();
+    assert_eq!(fetch(&coordinator).await, []);
+    coordinator.stop().await;
+}
+
+/// trap 67
 #[test]
 fn sessions_run_from_the_end_of_the_load() {
     let at = |tick_ms| Now {

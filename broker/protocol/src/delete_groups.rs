@@ -1,0 +1,26 @@
+//! DeleteGroups (key 42): deletes groups that have no members, with their offsets.
+
+use crate::error_code::ErrorCode;
+use crate::messages::messages;
+use crate::text::Str;
+
+messages! {
+    api DeleteGroups [0..=2, flexible 2]: DeleteGroupsRequest => DeleteGroupsResponse;
+
+    /// The groups to delete.
+    pub struct DeleteGroupsRequest {
+        groups_names: Vec<Str> [..];
+    }
+
+    /// What became of each group.
+    pub struct DeleteGroupsResponse {
+        throttle_time_ms: i32 [..];
+        results: Vec<DeletableGroupResult> [..];
+    }
+
+    /// The result for one group.
+    pub struct DeletableGroupResult {
+        group_id: Str [..];
+        error_code: ErrorCode [..];
+    }
+}
