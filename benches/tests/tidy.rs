@@ -46,6 +46,8 @@ const PURE_FILES: &[&str] = &[
     "broker/src/coordinator/group",
     "broker/src/raft",
     "broker/src/controller",
+    "broker/src/fetch_session/cache",
+    "broker/src/fetch_session/session",
     "cdc/src/binlog/event",
     "cdc/src/binlog/rows",
     "cdc/src/binlog/value",

@@ -49,6 +49,8 @@ pub struct BrokerConfig {
     pub offsets_retention_check_interval_ms: u32,
     /// Connections at a time; more are closed at once.
     pub connections_max: usize,
+    /// Fetch sessions at a time (Kafka's `max.incremental.fetch.session.cache.slots`).
+    pub fetch_sessions_max: usize,
     /// Files of logs kept open at a time; without it, what the limit on descriptors leaves.
     pub files_max: Option<usize>,
     /// Bytes of requests in memory; connections wait for room before they read on.
@@ -86,6 +88,8 @@ impl Default for BrokerConfig {
             offsets_retention_check_interval_ms: 10 * 60 * 1_000,
             // each costs a file descriptor and some 20 KiB; 65,536 descriptors are shared with the logs
             connections_max: 10_000,
+            // Kafka's default; clients beyond it send all their partitions each time
+            fetch_sessions_max: 1_000,
             files_max: None,
             // two requests of the largest size, or 256 batches of 1 MiB
             request_bytes_max: 256 << 20,

@@ -16,6 +16,7 @@ pub mod controller;
 pub mod coordinator;
 mod descriptors;
 pub mod error;
+pub mod fetch_session;
 pub mod metrics;
 mod net;
 pub mod node;
@@ -43,6 +44,7 @@ use config::Endpoint;
 use coordinator::Coordinator;
 use coordinator::registry::RegistryTopics;
 use descriptors::Descriptors;
+use fetch_session::FetchSessions;
 use metrics::Metrics;
 use node::{DISK_READS_MAX, Node, ProducerIds};
 use partition::Registry;
@@ -114,6 +116,9 @@ impl Broker {
         let registry = Arc::new(registry);
         let topics = Arc::new(RegistryTopics(Arc::clone(&registry)));
         let groups = config.group_settings();
+        let metrics = Metrics::default();
+        let counts = metrics.fetch_sessions.clone();
+        let fetch_sessions = FetchSessions::new(config.fetch_sessions_max, counts);
         let coordinator = Coordinator::start(topics, groups, Arc::clone(&clock)).await;
         let node = Arc::new(Node {
             id: data.node_id(),
@@ -124,8 +129,9 @@ impl Broker {
             config,
             registry,
             coordinator,
-            metrics: Metrics::default(),
+            metrics,
             clock,
+            fetch_sessions,
             producer_ids: ProducerIds::default(),
             disk_reads: Arc::new(Semaphore::new(DISK_READS_MAX)),
         });

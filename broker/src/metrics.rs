@@ -19,6 +19,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry as Metric, Unit};
 
 use crate::api::SERVED;
+use crate::fetch_session::Counts;
 use crate::partition::Registry;
 use upkeep::Upkeep;
 
@@ -41,6 +42,8 @@ pub struct Metrics {
     pub connections_refused: Counter,
     /// Connections closed because of what the client sent.
     pub connections_failed: Counter,
+    /// Fetch sessions; their cache counts.
+    pub fetch_sessions: Counts,
     produce: Histogram,
     fetch: Histogram,
 }
@@ -62,6 +65,7 @@ impl Default for Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             connections_failed: Counter::default(),
+            fetch_sessions: Counts::default(),
             produce: latency(),
             fetch: latency(),
         }
@@ -108,6 +112,16 @@ impl Metrics {
         );
         let help = "Connections closed because of what the client sent";
         into.register("connections_failed", help, self.connections_failed.clone());
+        let Counts {
+            sessions,
+            partitions: followed,
+            evicted,
+        } = self.fetch_sessions.clone();
+        into.register("fetch_sessions", "Fetch sessions there are", sessions);
+        let help = "Partitions in all fetch sessions";
+        into.register("fetch_session_partitions", help, followed);
+        let help = "Fetch sessions that were evicted for others";
+        into.register("fetch_sessions_evicted", help, evicted);
         let help = "Time from reading a produce request to having its answer";
         into.register_with_unit("produce", help, Unit::Seconds, self.produce.clone());
         let help = "Time from reading a fetch request to having its answer, waiting included";

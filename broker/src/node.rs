@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::config::{BrokerConfig, Endpoint};
 use crate::coordinator::Coordinator;
+use crate::fetch_session::FetchSessions;
 use crate::metrics::Metrics;
 use crate::partition::Registry;
 use crate::partition::registry::ChangeFailure;
@@ -35,6 +36,8 @@ pub struct Node {
     pub metrics: Metrics,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// What clients fetch again and again.
+    pub fetch_sessions: FetchSessions,
     /// Ids for producers.
     pub producer_ids: ProducerIds,
     /// Places for reads that wait for the disk.

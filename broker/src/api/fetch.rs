@@ -2,59 +2,107 @@
 //!
 //! Never visits a shard: it reads immutable views (`read`). What is not in memory is read on a thread that
 //! may wait for the disk. With too little to give it parks at the high watermark of every partition and
-//! reads again when one of them moves. Sessions (KIP-227) are declined with id 0, which every client
-//! understands as "send it all each time".
+//! reads again when one of them moves. Which partitions it is about a session may know (`fetch_session`).
 
 mod read;
 
+use std::mem::take;
 use std::sync::Arc;
 use std::time::Duration;
 
 use headrace_protocol::ErrorCode;
-use headrace_protocol::fetch::{FetchRequest, FetchResponse, FetchTopic};
+use headrace_protocol::fetch::{FetchRequest, FetchResponse};
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use self::read::{Pass, Waits, read};
 use super::Call;
+use crate::fetch_session::{Ask, Moment, Wanted};
 use crate::partition::{Handle, Parked, Topics};
 
 /// The longest wait, whatever the client would wait for.
 const WAIT_MAX: Duration = Duration::from_mins(5);
 
-pub(super) async fn handle(call: Call, request: FetchRequest) -> FetchResponse {
-    if let Some(error_code) = check_session(&request) {
-        return FetchResponse {
-            error_code,
-            ..FetchResponse::default()
-        };
+/// What an answer is about.
+struct Asked {
+    version: i16,
+    isolation_level: i8,
+    max_bytes: i32,
+    wanted: Vec<Wanted>,
+}
+
+pub(super) async fn handle(call: Call, mut request: FetchRequest) -> FetchResponse {
+    let sessions = &call.node.fetch_sessions;
+    let registry = &call.node.registry;
+    let name_of = |id| {
+        registry
+            .topic_by_id(id)
+            .map(|topic| Arc::clone(&topic.name))
+    };
+    let moment = || Moment {
+        now_ms: call.node.clock.wall_ms(),
+        name_of: &name_of,
+    };
+    let begun = sessions.begin(
+        moment(),
+        Ask::of(&request, call.version),
+        take(&mut request.topics),
+        &request.forgotten_topics_data,
+    );
+    let (ticket, wanted) = match begun {
+        Ok(begun) => begun,
+        Err(error_code) => return failed(error_code),
+    };
+    let asked = Arc::new(Asked {
+        version: call.version,
+        isolation_level: request.isolation_level,
+        max_bytes: request.max_bytes,
+        wanted,
+    });
+    let pass = match gather(&call, &request, &asked).await {
+        Ok(pass) => pass,
+        Err(error_code) => return failed(error_code),
+    };
+    let mut answer = FetchResponse {
+        responses: pass.responses,
+        ..FetchResponse::default()
+    };
+    sessions.finish(moment(), ticket, &asked.wanted, &mut answer);
+    answer
+}
+
+fn failed(error_code: ErrorCode) -> FetchResponse {
+    FetchResponse {
+        error_code,
+        ..FetchResponse::default()
     }
+}
+
+/// Reads until there is enough, something urgent, or no time left.
+async fn gather(
+    call: &Call,
+    request: &FetchRequest,
+    asked: &Arc<Asked>,
+) -> Result<Pass, ErrorCode> {
     let wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
     let deadline = Instant::now() + Duration::from_millis(wait_ms).min(WAIT_MAX);
     let enough = usize::try_from(request.min_bytes).unwrap_or(0);
     let wake = Arc::new(Notify::new());
     let mut parked: Option<Vec<Parked>> = None;
-    let request = Arc::new(request);
     loop {
         let topics = call.node.registry.topics();
-        let pass = match read(&call, &topics, &request, Waits::Never) {
+        let pass = match read(&topics, asked, Waits::Never) {
             Some(pass) => pass,
-            None => match read_from_disk(&call, &request).await {
-                Ok(pass) => pass,
-                Err(refused) => return refused,
-            },
+            None => read_from_disk(call, asked).await?,
         };
-        let done = pass.urgent || pass.size_bytes >= enough || request.topics.is_empty();
+        let done = pass.urgent || pass.size_bytes >= enough || asked.wanted.is_empty();
         if done || Instant::now() >= deadline {
-            return FetchResponse {
-                responses: pass.responses,
-                ..FetchResponse::default()
-            };
+            return Ok(pass);
         }
         if parked.is_none() {
             // parked first, then read again: what came in between is not missed
-            parked = Some(park(&call, &topics, &request, &wake));
+            parked = Some(park(&topics, asked, &wake));
         } else if timeout_at(deadline, wake.notified()).await.is_err() {
             // time is up: what there is now is the answer, however little
         }
@@ -62,44 +110,29 @@ pub(super) async fn handle(call: Call, request: FetchRequest) -> FetchResponse {
 }
 
 /// Reads on a thread that may wait for the disk: the threads that serve all the connections never do.
-async fn read_from_disk(call: &Call, request: &Arc<FetchRequest>) -> Result<Pass, FetchResponse> {
+async fn read_from_disk(call: &Call, asked: &Arc<Asked>) -> Result<Pass, ErrorCode> {
     let places = Arc::clone(&call.node.disk_reads);
     let place = places.acquire_owned().await;
-    let (call, request) = (call.clone(), Arc::clone(request));
+    let (node, asked) = (Arc::clone(&call.node), Arc::clone(asked));
     let pass = spawn_blocking(move || {
         let _place = place.expect("the semaphore is never closed");
-        read(
-            &call,
-            &call.node.registry.topics(),
-            &request,
-            Waits::ForDisk,
-        )
+        read(&node.registry.topics(), &asked, Waits::ForDisk)
     });
-    pass.await.ok().flatten().ok_or_else(|| FetchResponse {
-        error_code: ErrorCode::UNKNOWN_SERVER_ERROR,
-        ..FetchResponse::default()
-    })
-}
-
-/// No session was ever given out, so any that is named is not known.
-fn check_session(request: &FetchRequest) -> Option<ErrorCode> {
-    match (request.session_id, request.session_epoch) {
-        (0, -1 | 0) => None,
-        (0, _) => Some(ErrorCode::INVALID_FETCH_SESSION_EPOCH),
-        _ => Some(ErrorCode::FETCH_SESSION_ID_NOT_FOUND),
-    }
+    let pass = pass.await.ok().flatten();
+    pass.ok_or(ErrorCode::UNKNOWN_SERVER_ERROR)
 }
 
 fn find<'a>(
-    call: &Call,
     topics: &'a Topics,
-    asked: &FetchTopic,
+    version: i16,
+    wanted: &Wanted,
     partition: i32,
 ) -> Result<&'a Handle, ErrorCode> {
-    let topic = if call.version >= 13 {
+    let asked = &wanted.topic;
+    let topic = if version >= 13 {
         topics
             .by_id(asked.topic_id)
-            .ok_or(ErrorCode::UNKNOWN_TOPIC_ID)?
+            .ok_or_else(|| gone(topics, wanted))?
     } else {
         topics
             .by_name(&asked.topic)
@@ -108,10 +141,19 @@ fn find<'a>(
     topic.partition(partition).map_err(ErrorCode::from)
 }
 
-fn park(call: &Call, topics: &Topics, request: &FetchRequest, wake: &Arc<Notify>) -> Vec<Parked> {
-    let handles = request.topics.iter().flat_map(|topic| {
-        let partitions = topic.partitions.iter();
-        partitions.filter_map(|asked| find(call, topics, topic, asked.partition).ok())
+/// The code for an id that no topic has: a session may have known it, and its name may be another topic's.
+fn gone(topics: &Topics, wanted: &Wanted) -> ErrorCode {
+    let name = wanted.known_as.as_deref();
+    match name.and_then(|name| topics.by_name(name)) {
+        Some(_) => ErrorCode::INCONSISTENT_TOPIC_ID,
+        None => ErrorCode::UNKNOWN_TOPIC_ID,
+    }
+}
+
+fn park(topics: &Topics, asked: &Asked, wake: &Arc<Notify>) -> Vec<Parked> {
+    let handles = asked.wanted.iter().flat_map(|wanted| {
+        let partitions = wanted.topic.partitions.iter();
+        partitions.filter_map(|place| find(topics, asked.version, wanted, place.partition).ok())
     });
     handles.map(|handle| handle.park(wake)).collect()
 }

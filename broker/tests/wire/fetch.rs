@@ -188,27 +188,6 @@ async fn deleting_the_topic_ends_the_wait() {
 }
 
 #[tokio::test]
-async fn sessions_are_declined_with_id_0() {
-    let (_server, mut client) = five_records().await;
-    for (session_id, session_epoch, code) in [
-        (0, 0, ErrorCode::NONE),
-        (0, -1, ErrorCode::NONE),
-        (0, 1, ErrorCode::INVALID_FETCH_SESSION_EPOCH),
-        (77, 1, ErrorCode::FETCH_SESSION_ID_NOT_FOUND),
-    ] {
-        let request = FetchRequest {
-            session_id,
-            session_epoch,
-            ..fetch_request("t", 0)
-        };
-        let response = client.call(FETCH, &request).await;
-        assert_eq!((response.error_code, response.session_id), (code, 0));
-        let answered = response.responses.len();
-        assert_eq!(answered, usize::from(code == ErrorCode::NONE));
-    }
-}
-
-#[tokio::test]
 async fn other_leader_epochs_are_fenced() {
     let (server, mut client) = five_records().await;
     let handle = server.broker.registry().partition("t", 0).unwrap();

@@ -11,6 +11,7 @@ mod admin;
 mod configs;
 mod connection;
 mod fetch;
+mod fetch_sessions;
 mod group_admin;
 mod groups;
 mod hostile;

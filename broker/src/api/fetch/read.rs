@@ -8,14 +8,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use headrace_protocol::fetch::{
-    EpochEndOffset, FetchPartition, FetchRequest, FetchableTopicResponse, PartitionData,
+    EpochEndOffset, FetchPartition, FetchableTopicResponse, PartitionData,
 };
 use headrace_protocol::{ErrorCode, Piece, Records, StoredBytes};
 use headrace_storage::fs::MappedSlice;
 use headrace_storage::{Chunk, LeaderEpoch, LogView, Offset, ReadError};
 
-use super::find;
-use crate::api::Call;
+use super::{Asked, find};
 use crate::api::list_offsets::check_epoch;
 use crate::error::read_code;
 use crate::partition::{Handle, Topics};
@@ -100,47 +99,42 @@ fn piece(chunk: Chunk) -> Piece {
     }
 }
 
-/// Reads every partition of a request; `None` if it would have to wait and may not.
-pub(super) fn read(
-    call: &Call,
-    topics: &Topics,
-    request: &FetchRequest,
-    waits: Waits,
-) -> Option<Pass> {
-    let wanted = usize::try_from(request.max_bytes).unwrap_or(0);
+/// Reads every partition that is asked for, in order; `None` if it would have to wait and may not.
+pub(super) fn read(topics: &Topics, asked: &Asked, waits: Waits) -> Option<Pass> {
+    let bytes_max = usize::try_from(asked.max_bytes)
+        .unwrap_or(0)
+        .min(RESPONSE_BYTES_MAX);
     let mut pass = Pass {
-        responses: Vec::with_capacity(request.topics.len()),
+        responses: Vec::with_capacity(asked.wanted.len()),
         size_bytes: 0,
         urgent: false,
     };
-    for topic in &request.topics {
-        let mut partitions = Vec::with_capacity(topic.partitions.len());
-        for asked in &topic.partitions {
+    for wanted in &asked.wanted {
+        let mut partitions = Vec::with_capacity(wanted.topic.partitions.len());
+        for place in &wanted.topic.partitions {
             let room = Room {
-                version: call.version,
-                isolation_level: request.isolation_level,
-                left_bytes: wanted
-                    .min(RESPONSE_BYTES_MAX)
-                    .saturating_sub(pass.size_bytes),
+                version: asked.version,
+                isolation_level: asked.isolation_level,
+                left_bytes: bytes_max.saturating_sub(pass.size_bytes),
                 at_least_one: pass.size_bytes == 0,
                 waits,
             };
-            let found = find(call, topics, topic, asked.partition);
-            let mut data = match found.and_then(|handle| partition(handle, asked, room)) {
+            let found = find(topics, asked.version, wanted, place.partition);
+            let mut data = match found.and_then(|handle| partition(handle, place, room)) {
                 Ok(read) => read?,
                 Err(error_code) => PartitionData {
                     error_code,
                     ..PartitionData::default()
                 },
             };
-            data.partition_index = asked.partition;
+            data.partition_index = place.partition;
             pass.size_bytes += data.records.as_ref().map_or(0, Records::len);
             pass.urgent |= data.error_code.is_err() || data.diverging_epoch.end_offset >= 0;
             partitions.push(data);
         }
         pass.responses.push(FetchableTopicResponse {
-            topic: topic.topic.clone(),
-            topic_id: topic.topic_id,
+            topic: wanted.topic.topic.clone(),
+            topic_id: wanted.topic.topic_id,
             partitions,
         });
     }
