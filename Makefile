@@ -20,10 +20,13 @@ test:
 	cargo test --workspace $(PLANTED)
 
 # The proofs of the storage engine (storage/tests/proofs) at length: so many times what `make test` tries of each.
+# Then damaged frames against the broker: a million of them.
 SOAK := 20
+MUTATED_FRAMES := 1000000
 soak:
 	scripts/prerequisites.sh
 	HEADRACE_SOAK=$(SOAK) cargo test -p headrace-storage --features planted --test proofs --test compaction -- --nocapture
+	HEADRACE_MUTATED_FRAMES=$(MUTATED_FRAMES) cargo test -p headrace-broker --test wire mutated -- --nocapture
 
 # Format, lints, and the rules of the house.
 check:

@@ -53,7 +53,10 @@ pub struct BrokerConfig {
     pub fetch_sessions_max: usize,
     /// Files of logs kept open at a time; without it, what the limit on descriptors leaves.
     pub files_max: Option<usize>,
-    /// Bytes of requests in memory; connections wait for room before they read on.
+    /// A connection on which nothing is asked for so long is closed, in milliseconds (Kafka's
+    /// `connections.max.idle.ms`).
+    pub connections_max_idle_ms: u64,
+    /// Bytes of requests and answers in memory; connections wait for room before they read on (`memory`).
     pub request_bytes_max: usize,
     /// How often logs are looked at for retention, rolls and compaction, in milliseconds.
     pub upkeep_interval_ms: u32,
@@ -91,7 +94,9 @@ impl Default for BrokerConfig {
             // Kafka's default; clients beyond it send all their partitions each time
             fetch_sessions_max: 1_000,
             files_max: None,
-            // two requests of the largest size, or 256 batches of 1 MiB
+            // Kafka's default; clients close theirs a minute before
+            connections_max_idle_ms: 600_000,
+            // two requests of the largest size, or 200 batches of 1 MiB, and answers of 50 MiB
             request_bytes_max: 256 << 20,
             // a look at 10,000 logs takes some milliseconds
             upkeep_interval_ms: 300_000,

@@ -17,6 +17,7 @@ pub mod coordinator;
 mod descriptors;
 pub mod error;
 pub mod fetch_session;
+pub mod memory;
 pub mod metrics;
 mod net;
 pub mod node;
@@ -45,6 +46,7 @@ use coordinator::Coordinator;
 use coordinator::registry::RegistryTopics;
 use descriptors::Descriptors;
 use fetch_session::FetchSessions;
+use memory::Memory;
 use metrics::Metrics;
 use node::{DISK_READS_MAX, Node, ProducerIds};
 use partition::Registry;
@@ -117,6 +119,7 @@ impl Broker {
         let topics = Arc::new(RegistryTopics(Arc::clone(&registry)));
         let groups = config.group_settings();
         let metrics = Metrics::default();
+        let memory = Memory::new(config.request_bytes_max, metrics.memory_held.clone());
         let counts = metrics.fetch_sessions.clone();
         let fetch_sessions = FetchSessions::new(config.fetch_sessions_max, counts);
         let coordinator = Coordinator::start(topics, groups, Arc::clone(&clock)).await;
@@ -131,6 +134,7 @@ impl Broker {
             coordinator,
             metrics,
             clock,
+            memory,
             fetch_sessions,
             producer_ids: ProducerIds::default(),
             disk_reads: Arc::new(Semaphore::new(DISK_READS_MAX)),

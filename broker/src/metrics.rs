@@ -42,6 +42,8 @@ pub struct Metrics {
     pub connections_refused: Counter,
     /// Connections closed because of what the client sent.
     pub connections_failed: Counter,
+    /// Bytes of requests and answers in memory; their budget counts.
+    pub memory_held: Gauge,
     /// Fetch sessions; their cache counts.
     pub fetch_sessions: Counts,
     produce: Histogram,
@@ -65,6 +67,7 @@ impl Default for Metrics {
             connections: Gauge::default(),
             connections_refused: Counter::default(),
             connections_failed: Counter::default(),
+            memory_held: Gauge::default(),
             fetch_sessions: Counts::default(),
             produce: latency(),
             fetch: latency(),
@@ -112,6 +115,8 @@ impl Metrics {
         );
         let help = "Connections closed because of what the client sent";
         into.register("connections_failed", help, self.connections_failed.clone());
+        let help = "Bytes of requests and answers in memory";
+        into.register_with_unit("memory_held", help, Unit::Bytes, self.memory_held.clone());
         let Counts {
             sessions,
             partitions: followed,

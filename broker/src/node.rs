@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::{BrokerConfig, Endpoint};
 use crate::coordinator::Coordinator;
 use crate::fetch_session::FetchSessions;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::partition::Registry;
 use crate::partition::registry::ChangeFailure;
@@ -36,6 +37,8 @@ pub struct Node {
     pub metrics: Metrics,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// What clients' requests and answers may take.
+    pub memory: Memory,
     /// What clients fetch again and again.
     pub fetch_sessions: FetchSessions,
     /// Ids for producers.

@@ -79,7 +79,8 @@ fn failed(error_code: ErrorCode) -> FetchResponse {
     }
 }
 
-/// Reads until there is enough, something urgent, or no time left.
+/// Reads until there is enough, something urgent, or no time left. While there is no room for records in
+/// memory nothing is enough: the client is answered without when its time is up, and asks again.
 async fn gather(
     call: &Call,
     request: &FetchRequest,
@@ -92,7 +93,8 @@ async fn gather(
     let mut parked: Option<Vec<Parked>> = None;
     loop {
         let topics = call.node.registry.topics();
-        let pass = match read(&topics, asked, Waits::Never) {
+        let room_bytes = call.node.memory.room_bytes();
+        let pass = match read(&topics, asked, room_bytes, Waits::Never) {
             Some(pass) => pass,
             None => read_from_disk(call, asked).await?,
         };
@@ -116,7 +118,8 @@ async fn read_from_disk(call: &Call, asked: &Arc<Asked>) -> Result<Pass, ErrorCo
     let (node, asked) = (Arc::clone(&call.node), Arc::clone(asked));
     let pass = spawn_blocking(move || {
         let _place = place.expect("the semaphore is never closed");
-        read(&node.registry.topics(), &asked, Waits::ForDisk)
+        let room_bytes = node.memory.room_bytes();
+        read(&node.registry.topics(), &asked, room_bytes, Waits::ForDisk)
     });
     let pass = pass.await.ok().flatten();
     pass.ok_or(ErrorCode::UNKNOWN_SERVER_ERROR)

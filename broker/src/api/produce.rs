@@ -49,12 +49,12 @@ pub(super) async fn begin(request: ProduceRequest, call: Call) -> Answer {
         _ => WRITE_TIME,
     };
     let deadline = Instant::now() + limit;
+    let (correlation_id, version) = (call.correlation_id, call.version);
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
         topics.push(begin_topic(&call, topic, acks).await);
     }
     Box::pin(async move {
-        let (correlation_id, version) = (call.correlation_id, call.version);
         let response = finish(topics, deadline).await;
         if acks == Some(Acks::None) {
             return silence(&response);
@@ -79,7 +79,8 @@ async fn begin_topic(call: &Call, asked: TopicProduceData, acks: Option<Acks>) -
         });
     }
     BegunTopic {
-        name,
+        // the batches are in the log while their answer waits: nothing else may keep the frame
+        name: name.detached(),
         topic_id,
         partitions,
     }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::connection::{self, Budget};
+use super::connection;
 use crate::node::Node;
 
 /// Pause after a failed accept: without descriptors it fails again at once, and a pause lets some close.
@@ -22,7 +22,6 @@ const REMINDER: Duration = Duration::from_hours(1);
 /// Accepts until `stop`; then all connections are closed, and it returns when they are.
 pub(crate) async fn run(listener: TcpListener, node: Arc<Node>, stop: CancellationToken) {
     let places = Arc::new(Semaphore::new(node.config.connections_max));
-    let budget = Budget::new(node.config.request_bytes_max);
     let connections = TaskTracker::new();
     let exposed = listener
         .local_addr()
@@ -50,10 +49,10 @@ pub(crate) async fn run(listener: TcpListener, node: Arc<Node>, stop: Cancellati
             debug!(%peer, "connection is refused: there are too many");
             continue;
         };
-        let (node, budget, stop) = (Arc::clone(&node), budget.clone(), stop.clone());
+        let (node, stop) = (Arc::clone(&node), stop.clone());
         connections.spawn(async move {
             node.metrics.connections.inc();
-            let served = connection::serve(stream, peer, Arc::clone(&node), budget);
+            let served = connection::serve(stream, peer, Arc::clone(&node));
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = served => {}

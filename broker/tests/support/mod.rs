@@ -15,7 +15,7 @@ use headrace_protocol::Request;
 use headrace_protocol::header::{decode_response_frame, encode_request_frame};
 use headrace_storage::fs::MemoryDisk;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 /// A clock that a test may move; it goes on by itself from there.
 #[derive(Debug, Default)]
@@ -123,6 +123,16 @@ impl Client {
         }
     }
 
+    /// Connects with hardly any room for what it does not read.
+    pub(crate) async fn connect_narrowly(to: SocketAddr) -> Client {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(16 << 10).unwrap();
+        Client {
+            stream: socket.connect(to).await.unwrap(),
+            correlation_id: 0,
+        }
+    }
+
     /// Sends a request; returns its correlation id.
     pub(crate) async fn send<R: Request>(&mut self, version: i16, request: &R) -> i32 {
         self.correlation_id += 1;
@@ -135,6 +145,11 @@ impl Client {
     /// Sends bytes as they are.
     pub(crate) async fn send_raw(&mut self, bytes: &[u8]) {
         self.stream.write_all(bytes).await.unwrap();
+    }
+
+    /// Sends bytes as they are; the broker may have closed the connection meanwhile.
+    pub(crate) async fn send_quietly(&mut self, bytes: &[u8]) {
+        drop(self.stream.write_all(bytes).await);
     }
 
     /// Reads the next response, which must be to a request of this kind; gives its correlation id too.

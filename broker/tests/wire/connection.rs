@@ -1,11 +1,15 @@
 //! Frames, order, and what closes a connection.
 
+use std::time::{Duration, Instant};
+
 use headrace_protocol::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
 use headrace_protocol::fetch::FetchRequest;
 use headrace_protocol::metadata::MetadataRequest;
 use headrace_protocol::produce::ProduceRequest;
 use headrace_protocol::{Decoder, ErrorCode, Message};
+use headrace_storage::fs::raise_descriptor_limit;
 
+use crate::refused::metrics;
 use crate::requests::{
     FETCH, PRODUCE, batch, create_topic, fetch_request, only, only_fetched, produce_request,
     produced, read_all, records, sequenced,
@@ -101,6 +105,7 @@ async fn what_is_not_a_request_closes_that_connection_only() {
         (-5_i32).to_be_bytes().to_vec(),             // a negative length
         (101_i32 << 20).to_be_bytes().to_vec(),      // a frame above 100 MiB
         b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".into(), // another protocol
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".into(), // a TLS handshake
     ] {
         let mut client = server.connect().await;
         client.send_raw(&nonsense).await;
@@ -206,5 +211,96 @@ async fn a_request_above_the_whole_budget_is_served_alone() {
     let large = "x".repeat(100_000);
     for expected in 0..3 {
         assert_eq!(produced(&mut client, "t", batch(&[&large])).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_and_one_that_waits_for_an_answer_is_not() {
+    let server = Server::start_with(|config| config.connections_max_idle_ms = 200).await;
+    let mut waits = server.connect().await;
+    create_topic(&mut waits, "t", &[]).await;
+    let long = FetchRequest {
+        max_wait_ms: 1_000,
+        ..fetch_request("t", 0)
+    };
+    let sent = waits.send(FETCH, &long).await;
+    let mut idle = server.connect().await;
+    let began = Instant::now();
+    assert_eq!(idle.receive_raw().await, None);
+    assert!(began.elapsed() >= Duration::from_millis(200));
+    assert_eq!(waits.receive::<FetchRequest>(FETCH).await.0, sent);
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_holds_bounded_memory_and_nobody_up() {
+    let server = Server::start_with(|config| config.request_bytes_max = 32 << 20).await;
+    let mut client = server.connect().await;
+    create_topic(&mut client, "large", &[("max.message.bytes", "20000000")]).await;
+    create_topic(&mut client, "small", &[]).await;
+    let large = "x".repeat(18_000_000);
+    produced(&mut client, "large", batch(&[&large])).await;
+    let mut stuck = Client::connect_narrowly(server.broker.local_addr()).await;
+    for _ in 0..500 {
+        stuck.send(FETCH, &fetch_request("large", 0)).await;
+    }
+    while held_bytes(&server) < 18_000_000 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // requests are heard; records would have to be read into memory, and there is no room for them
+    produced(&mut client, "small", batch(&["a"])).await;
+    let request = FetchRequest {
+        max_wait_ms: 50,
+        ..fetch_request("small", 0)
+    };
+    let answer = only_fetched(client.call(FETCH, &request).await);
+    assert_eq!(
+        (answer.error_code, answer.high_watermark),
+        (ErrorCode::NONE, 1)
+    );
+    assert!(records(&answer).is_empty());
+    assert!(held_bytes(&server) < 32 << 20);
+    drop(stuck);
+    while held_bytes(&server) > 0 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(read_all(&mut client, "small").await.len(), 1);
+}
+
+fn held_bytes(server: &Server) -> usize {
+    let metrics = metrics(&server.broker);
+    let name = "headrace_broker_memory_held_bytes ";
+    let held = metrics.lines().find_map(|line| line.strip_prefix(name));
+    held.unwrap().parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_thousand_idle_and_a_thousand_slow_connections_disturb_nobody() {
+    raise_descriptor_limit();
+    let server = Server::start().await;
+    let mut bystander = server.connect().await;
+    create_topic(&mut bystander, "t", &[]).await;
+    let mut idle = Vec::new();
+    let mut slow = Vec::new();
+    for _ in 0..1_000 {
+        idle.push(server.connect().await);
+        slow.push(server.connect().await);
+    }
+    let bytes = frame(18, 0, &[]);
+    for (count, byte) in (0..).zip(&bytes) {
+        for client in &mut slow {
+            client.send_raw(&[*byte]).await;
+        }
+        assert_eq!(produced(&mut bystander, "t", batch(&["x"])).await, count);
+    }
+    for client in &mut idle {
+        client.send_raw(&bytes).await;
+    }
+    for client in slow.iter_mut().chain(&mut idle) {
+        let answer = client.receive_raw().await.unwrap();
+        assert_eq!(
+            answer[..6],
+            [0, 0, 0, 9, 0, 0],
+            "its own answer, without an error"
+        );
     }
 }

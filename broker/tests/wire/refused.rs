@@ -62,7 +62,7 @@ async fn latest(client: &mut Client, topic: &str) -> ErrorCode {
     client.call(7, &request).await.topics[0].partitions[0].error_code
 }
 
-fn metrics(broker: &Broker) -> String {
+pub(crate) fn metrics(broker: &Broker) -> String {
     let mut registry = Registry::default();
     broker.register_metrics(&mut registry);
     let mut text = String::new();

@@ -99,11 +99,18 @@ fn piece(chunk: Chunk) -> Piece {
     }
 }
 
-/// Reads every partition that is asked for, in order; `None` if it would have to wait and may not.
-pub(super) fn read(topics: &Topics, asked: &Asked, waits: Waits) -> Option<Pass> {
+/// Reads every partition that is asked for, in order and in the room that there is; `None` if it would have
+/// to wait and may not.
+pub(super) fn read(
+    topics: &Topics,
+    asked: &Asked,
+    room_bytes: usize,
+    waits: Waits,
+) -> Option<Pass> {
     let bytes_max = usize::try_from(asked.max_bytes)
         .unwrap_or(0)
-        .min(RESPONSE_BYTES_MAX);
+        .min(RESPONSE_BYTES_MAX)
+        .min(room_bytes);
     let mut pass = Pass {
         responses: Vec::with_capacity(asked.wanted.len()),
         size_bytes: 0,
@@ -116,7 +123,7 @@ pub(super) fn read(topics: &Topics, asked: &Asked, waits: Waits) -> Option<Pass>
                 version: asked.version,
                 isolation_level: asked.isolation_level,
                 left_bytes: bytes_max.saturating_sub(pass.size_bytes),
-                at_least_one: pass.size_bytes == 0,
+                at_least_one: pass.size_bytes == 0 && room_bytes > 0,
                 waits,
             };
             let found = find(topics, asked.version, wanted, place.partition);
