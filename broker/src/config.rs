@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::net::lookup_host;
 
-use crate::coordinator::group::GroupSettings;
+use crate::coordinator::group::{GroupSettings, PARTITION_BYTES_MAX};
 use crate::error::StartError;
 use crate::partition::space::SpaceRule;
 use crate::partition::upkeep::UpkeepSettings;
@@ -191,6 +191,7 @@ impl BrokerConfig {
             session_timeout_min: millis(self.group_min_session_timeout_ms),
             session_timeout_max: millis(self.group_max_session_timeout_ms),
             members_max: self.group_max_size,
+            memory_bytes_max: PARTITION_BYTES_MAX,
             offsets_retention: Duration::from_secs(60 * u64::from(self.offsets_retention_minutes)),
             offsets_retention_check: millis(self.offsets_retention_check_interval_ms),
         }

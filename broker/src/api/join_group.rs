@@ -9,8 +9,9 @@ use uuid::Uuid;
 use super::Call;
 use super::group::{Client, identity, kept, kept_bytes, text};
 use crate::coordinator::Coordinator;
-use crate::coordinator::group::event::{Join, JoinRefused, Joined};
+use crate::coordinator::group::event::{GroupError, Join, JoinRefused, Joined};
 use crate::coordinator::group::members::Protocol;
+use crate::coordinator::group::{GROUP_METADATA_BYTES_MAX, PROTOCOLS_MAX};
 
 /// First version whose clients come back with the id that error 79 tells them.
 const FIRST_MEMBER_ID_REQUIRED: i16 = 4;
@@ -36,6 +37,10 @@ pub(super) async fn answer(
     client: &Client,
     coordinator: &Coordinator,
 ) -> JoinGroupResponse {
+    if let Some(error) = too_much(&request) {
+        let member_id = kept(&request.member_id);
+        return refusal(&JoinRefused { error, member_id }, version);
+    }
     let group = kept(&request.group_id);
     let join = join(&request, version, client);
     drop(request);
@@ -43,6 +48,18 @@ pub(super) async fn answer(
         Ok(joined) => response(joined),
         Err(refused) => refusal(&refused, version),
     }
+}
+
+/// What no group would take is refused before it is copied.
+fn too_much(request: &JoinGroupRequest) -> Option<GroupError> {
+    if request.protocols.len() > PROTOCOLS_MAX {
+        return Some(GroupError::InconsistentProtocol);
+    }
+    let metadata = request
+        .protocols
+        .iter()
+        .map(|offered| offered.metadata.len());
+    (metadata.sum::<usize>() > GROUP_METADATA_BYTES_MAX).then_some(GroupError::GroupFull)
 }
 
 fn join(request: &JoinGroupRequest, version: i16, client: &Client) -> Join {

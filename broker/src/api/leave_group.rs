@@ -6,6 +6,7 @@ use headrace_protocol::leave_group::{LeaveGroupRequest, LeaveGroupResponse, Memb
 use super::Call;
 use super::group::{code, identity, kept};
 use crate::coordinator::Coordinator;
+use crate::coordinator::group::NAMED_MEMBERS_MAX;
 
 /// First version with a list of members.
 const FIRST_BATCHED: i16 = 3;
@@ -28,6 +29,12 @@ pub(super) async fn answer(
         let result = result.and_then(|results| results.into_iter().collect());
         return LeaveGroupResponse {
             error_code: code(result),
+            ..LeaveGroupResponse::default()
+        };
+    }
+    if request.members.len() > NAMED_MEMBERS_MAX {
+        return LeaveGroupResponse {
+            error_code: ErrorCode::INVALID_REQUEST,
             ..LeaveGroupResponse::default()
         };
     }

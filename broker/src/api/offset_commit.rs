@@ -13,8 +13,8 @@ use headrace_protocol::{ErrorCode, Str};
 use super::Call;
 use super::group::{code, identity, kept};
 use crate::coordinator::Coordinator;
-use crate::coordinator::group::Generation;
 use crate::coordinator::group::offsets::{CommittedOffset, TopicPartition};
+use crate::coordinator::group::{COMMITTED_AT_ONCE_MAX, Generation};
 use crate::coordinator::groups::event::Commit;
 use crate::coordinator::log::{TopicFacts, TopicSource};
 
@@ -40,6 +40,11 @@ pub(super) async fn answer(
 ) -> OffsetCommitResponse {
     let expiry_time_ms =
         (request.retention_time_ms >= 0).then(|| now_ms.saturating_add(request.retention_time_ms));
+    let count: usize = request
+        .topics
+        .iter()
+        .map(|topic| topic.partitions.len())
+        .sum();
     let mut offsets = Vec::new();
     let mut topics = Vec::new();
     for topic in &request.topics {
@@ -47,6 +52,9 @@ pub(super) async fn answer(
         let mut partitions = Vec::new();
         for partition in &topic.partitions {
             let place = found.as_ref().map_err(|error| *error).and_then(|facts| {
+                if count > COMMITTED_AT_ONCE_MAX {
+                    return Err(ErrorCode::INVALID_COMMIT_OFFSET_SIZE);
+                }
                 let exists = (0..facts.partitions).contains(&partition.partition_index);
                 if exists {
                     Ok(facts)

@@ -5,8 +5,8 @@ use headrace_protocol::sync_group::{SyncGroupRequest, SyncGroupResponse};
 use super::Call;
 use super::group::{identity, kept, kept_bytes, text};
 use crate::coordinator::Coordinator;
-use crate::coordinator::group::Generation;
-use crate::coordinator::group::event::Sync;
+use crate::coordinator::group::event::{GroupError, Sync};
+use crate::coordinator::group::{GROUP_ASSIGNMENT_BYTES_MAX, Generation, NAMED_MEMBERS_MAX};
 
 pub(super) async fn handle(call: Call, request: SyncGroupRequest) -> SyncGroupResponse {
     answer(request, &call.node.coordinator).await
@@ -17,6 +17,16 @@ pub(super) async fn answer(
     request: SyncGroupRequest,
     coordinator: &Coordinator,
 ) -> SyncGroupResponse {
+    let parts = request.assignments.iter().map(|part| part.assignment.len());
+    if request.assignments.len() > NAMED_MEMBERS_MAX
+        || parts.sum::<usize>() > GROUP_ASSIGNMENT_BYTES_MAX
+    {
+        // what no group would take is refused before it is copied
+        return SyncGroupResponse {
+            error_code: GroupError::Unknown.code(),
+            ..SyncGroupResponse::default()
+        };
+    }
     let group = kept(&request.group_id);
     let assignments = request
         .assignments

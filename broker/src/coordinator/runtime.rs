@@ -369,6 +369,10 @@ impl Owner {
             &|place, offset| is_current(&*topics, place, offset),
             self.times.now(),
         );
+        let refused = self.groups.take_refusals();
+        if refused > 0 {
+            tracing::warn!(refused, log = ?self.log, "no room in memory for what groups asked for");
+        }
     }
 
     fn written(&mut self, (writes, result): (Vec<WriteId>, Result<(), AppendError>)) {

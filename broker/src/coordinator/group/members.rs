@@ -1,7 +1,7 @@
 //! The members of one group: by id, by instance id, and those who were only told an id so far.
 //!
 //! Invariants: an instance id names exactly one member; a pending id is no member; the leader is a member
-//! or the group has none; `metadata_bytes` is the sum over all members.
+//! or the group has none; `metadata_bytes`, `assigned_bytes` and `held_bytes` are sums over all members.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -69,6 +69,16 @@ impl Member {
         }
     }
 
+    /// Bytes it holds on to.
+    pub fn held_bytes(&self) -> usize {
+        let texts = self.id.len()
+            + self.instance_id.as_ref().map_or(0, |id| id.len())
+            + self.client_id.len()
+            + self.client_host.len();
+        let offered = SMALL_BYTES * self.protocols.len() + protocol_bytes(&self.protocols);
+        MEMBER_BYTES + texts + offered + self.assignment.len()
+    }
+
     /// The metadata it offers under a protocol; empty if it does not offer it.
     pub fn metadata(&self, protocol: &str) -> Bytes {
         self.protocols
@@ -76,6 +86,25 @@ impl Member {
             .find(|offered| &*offered.name == protocol)
             .map_or_else(Bytes::new, |offered| offered.metadata.clone())
     }
+}
+
+/// What a member costs beside its texts and bytes: its fields, its places in maps, its deadline.
+const MEMBER_BYTES: usize = 768;
+
+/// The same for an id that nobody has joined with, and for an offered protocol.
+const SMALL_BYTES: usize = 192;
+
+/// Bytes a member will hold on to, without an assignment.
+pub fn join_bytes(join: &Join) -> usize {
+    let instance = join.identity.instance_id.as_ref().map_or(0, |id| id.len());
+    let texts = join
+        .fresh_member_id
+        .len()
+        .max(join.identity.member_id.len())
+        + instance
+        + join.client_id.len()
+        + join.client_host.len();
+    MEMBER_BYTES + texts + SMALL_BYTES * join.protocols.len() + protocol_bytes(&join.protocols)
 }
 
 /// Bytes a list of protocols holds on to.
@@ -99,6 +128,8 @@ pub struct Members {
     pending: BTreeSet<MemberId>,
     leader: Option<MemberId>,
     metadata_bytes: usize,
+    assigned_bytes: usize,
+    held_bytes: usize,
 }
 
 impl Members {
@@ -115,6 +146,16 @@ impl Members {
     /// Bytes of protocol metadata held.
     pub fn metadata_bytes(&self) -> usize {
         self.metadata_bytes
+    }
+
+    /// Bytes of assignments held.
+    pub fn assigned_bytes(&self) -> usize {
+        self.assigned_bytes
+    }
+
+    /// Bytes that members and ids hold on to.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// The member that assigns.
@@ -138,7 +179,7 @@ impl Members {
         self.by_id.get(id)
     }
 
-    /// One member, to change anything but its id, instance id and protocols.
+    /// One member, to change anything but its texts, protocols and assignment.
     pub fn get_mut(&mut self, id: &str) -> Option<&mut Member> {
         self.by_id.get_mut(id)
     }
@@ -148,7 +189,7 @@ impl Members {
         self.by_id.values()
     }
 
-    /// All members, by id, to change.
+    /// All members, by id, to change as with [`Members::get_mut`].
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Member> {
         self.by_id.values_mut()
     }
@@ -160,14 +201,14 @@ impl Members {
 
     /// Adds a member; the first one leads. Its id stops being pending.
     pub fn add(&mut self, member: Member) {
-        self.pending.remove(&member.id);
+        self.remove_pending(&member.id);
         if let Some(instance) = &member.instance_id {
             self.by_instance.insert(instance.clone(), member.id.clone());
         }
         if self.leader.is_none() {
             self.leader = Some(member.id.clone());
         }
-        self.metadata_bytes += protocol_bytes(&member.protocols);
+        self.count(&member);
         let before = self.by_id.insert(member.id.clone(), member);
         debug_assert!(before.is_none(), "member ids are random");
     }
@@ -175,7 +216,7 @@ impl Members {
     /// Removes a member; the first of the rest leads if it led.
     pub fn remove(&mut self, id: &str) -> Option<Member> {
         let member = self.by_id.remove(id)?;
-        self.metadata_bytes -= protocol_bytes(&member.protocols);
+        self.uncount(&member);
         if let Some(instance) = &member.instance_id
             && self.by_instance.get(instance) == Some(&member.id)
         {
@@ -205,15 +246,40 @@ impl Members {
 
     /// Takes over the wishes of a rejoining member.
     pub fn update(&mut self, id: &str, join: &Join) {
-        if let Some(member) = self.by_id.get_mut(id) {
-            self.metadata_bytes -= protocol_bytes(&member.protocols);
-            self.metadata_bytes += protocol_bytes(&join.protocols);
-            member.protocols.clone_from(&join.protocols);
-            member.session_timeout = millis(join.session_timeout_ms);
-            member.rebalance_timeout = millis(join.rebalance_timeout_ms);
-            member.client_id = join.client_id.clone();
-            member.client_host = join.client_host.clone();
+        let Some(mut member) = self.by_id.remove(id) else {
+            return;
+        };
+        self.uncount(&member);
+        member.protocols.clone_from(&join.protocols);
+        member.session_timeout = millis(join.session_timeout_ms);
+        member.rebalance_timeout = millis(join.rebalance_timeout_ms);
+        member.client_id = join.client_id.clone();
+        member.client_host = join.client_host.clone();
+        self.count(&member);
+        self.by_id.insert(member.id.clone(), member);
+    }
+
+    /// Gives every member its part, nothing to those that are not named.
+    pub fn assign(&mut self, mut parts: HashMap<MemberId, Bytes>) {
+        let before = self.assigned_bytes;
+        self.assigned_bytes = 0;
+        for member in self.by_id.values_mut() {
+            member.assignment = parts.remove(&member.id).unwrap_or_default();
+            self.assigned_bytes += member.assignment.len();
         }
+        self.held_bytes = self.held_bytes - before + self.assigned_bytes;
+    }
+
+    fn count(&mut self, member: &Member) {
+        self.metadata_bytes += protocol_bytes(&member.protocols);
+        self.assigned_bytes += member.assignment.len();
+        self.held_bytes += member.held_bytes();
+    }
+
+    fn uncount(&mut self, member: &Member) {
+        self.metadata_bytes -= protocol_bytes(&member.protocols);
+        self.assigned_bytes -= member.assignment.len();
+        self.held_bytes -= member.held_bytes();
     }
 
     /// The ids that were handed out and not joined with.
@@ -223,6 +289,7 @@ impl Members {
 
     /// Hands an id out.
     pub fn add_pending(&mut self, id: MemberId) {
+        self.held_bytes += SMALL_BYTES + id.len();
         self.pending.insert(id);
     }
 
@@ -233,7 +300,11 @@ impl Members {
 
     /// Takes an id back; false if it was not handed out.
     pub fn remove_pending(&mut self, id: &str) -> bool {
-        self.pending.remove(id)
+        let was = self.pending.remove(id);
+        if was {
+            self.held_bytes -= SMALL_BYTES + id.len();
+        }
+        was
     }
 
     /// Whether every member has an unanswered join, and nobody is about to join.

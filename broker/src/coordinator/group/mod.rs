@@ -123,6 +123,8 @@ pub struct GroupSettings {
     pub session_timeout_max: Duration,
     /// Most members of one group (`group.max.size`).
     pub members_max: usize,
+    /// Bytes that all groups of one partition of `__consumer_offsets` may hold in memory.
+    pub memory_bytes_max: usize,
     /// How long offsets outlive their group's last member (`offsets.retention.minutes`).
     pub offsets_retention: Duration,
     /// How often that is looked at (`offsets.retention.check.interval.ms`).
@@ -138,6 +140,7 @@ impl Default for GroupSettings {
             // Kafka sets no limit. One join round answers the leader with every member's metadata, so
             // some limit is needed; the largest groups known in practice have a few thousand members.
             members_max: 10_000,
+            memory_bytes_max: PARTITION_BYTES_MAX,
             offsets_retention: Duration::from_hours(7 * 24),
             offsets_retention_check: Duration::from_mins(10),
         }
@@ -150,6 +153,16 @@ pub const NEW_MEMBER_JOIN_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// An empty group without offsets is forgotten after this time (Kafka looks every 10 minutes).
 pub const EMPTY_GROUP_KEPT: Duration = Duration::from_mins(10);
+
+/// Bytes that the groups of one partition may hold: half a million offsets, or ten groups of 10,000 members.
+/// Without a bound clients that invent groups and members fill the memory.
+pub const PARTITION_BYTES_MAX: usize = 128 << 20;
+
+/// Members one request may name (SyncGroup's assignments, LeaveGroup's list): more than a group ever has.
+pub const NAMED_MEMBERS_MAX: usize = 1 << 17;
+
+/// Offsets one request may commit: more than fit in the largest batch.
+pub const COMMITTED_AT_ONCE_MAX: usize = 1 << 18;
 
 /// Bytes of protocol metadata all members of one group may hold together. Only the leader is sent all of
 /// it and one record must hold it, so it stays below the largest batch of `__consumer_offsets`.

@@ -31,10 +31,19 @@ pub fn check(offset: &CommittedOffset) -> Result<(), GroupError> {
     Ok(())
 }
 
+/// What an offset costs beside its text and the name of its topic.
+const OFFSET_BYTES: usize = 160;
+
+/// Bytes that a committed offset holds on to.
+pub fn offset_bytes(at: &TopicPartition, offset: &CommittedOffset) -> usize {
+    OFFSET_BYTES + at.topic.len() + offset.metadata.len()
+}
+
 /// Durable committed offsets.
 #[derive(Debug, Default)]
 pub struct Offsets {
     committed: BTreeMap<TopicPartition, CommittedOffset>,
+    held_bytes: usize,
 }
 
 impl Offsets {
@@ -45,12 +54,21 @@ impl Offsets {
 
     /// Takes a durable commit over.
     pub fn put(&mut self, at: TopicPartition, offset: CommittedOffset) {
+        self.remove(&at);
+        self.held_bytes += offset_bytes(&at, &offset);
         self.committed.insert(at, offset);
     }
 
     /// Takes a durable tombstone over.
     pub fn remove(&mut self, at: &TopicPartition) {
-        self.committed.remove(at);
+        if let Some(offset) = self.committed.remove(at) {
+            self.held_bytes -= offset_bytes(at, &offset);
+        }
+    }
+
+    /// Bytes that all of them hold on to.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// The committed offset of one partition.

@@ -83,7 +83,7 @@ impl ClassicGroup {
         if self.state != GroupState::CompletingRebalance || generation != self.generation {
             return;
         }
-        let Some(mut assignments) = self.assigning.take() else {
+        let Some(assignments) = self.assigning.take() else {
             return;
         };
         if let Err(error) = result {
@@ -93,8 +93,8 @@ impl ClassicGroup {
         }
         self.set_state(GroupState::Stable, step.now);
         let mut waiting = Vec::new();
+        self.members.assign(assignments);
         for member in self.members.iter_mut() {
-            member.assignment = assignments.remove(&member.id).unwrap_or_default();
             if let Some(ticket) = member.awaits_sync.take() {
                 waiting.push((member.id.clone(), ticket));
             }

@@ -9,6 +9,7 @@
 //! Invariants: each unconfirmed write is in `writes`; a group's deadline is in `deadlines` once.
 
 pub mod event;
+mod memory;
 mod removal;
 mod view;
 mod writes;
@@ -40,6 +41,8 @@ struct Entry {
     forget_at: Option<u64>,
     /// Its place in `deadlines`.
     deadline: Option<u64>,
+    /// Its part of the bytes that all groups hold.
+    held_bytes: usize,
 }
 
 /// The groups of one partition.
@@ -51,6 +54,10 @@ pub struct Groups {
     writes: HashMap<WriteId, Write>,
     next_write: u64,
     out: Vec<Output>,
+    /// The sum over all entries.
+    held_bytes: usize,
+    /// Requests refused for want of room.
+    refusals: u64,
 }
 
 impl Groups {
@@ -63,6 +70,8 @@ impl Groups {
             writes: HashMap::new(),
             next_write: 0,
             out: Vec::new(),
+            held_bytes: 0,
+            refusals: 0,
         }
     }
 
@@ -78,11 +87,11 @@ impl Groups {
 
     /// A request to one group. A group comes into being with the first one that needs it.
     pub fn group_event(&mut self, group: &GroupId, event: Event, now: Now) {
+        if !self.has_room_for(group, &event) {
+            self.refuse(event);
+            return;
+        }
         if !self.entries.contains_key(group) {
-            if self.entries.len() >= GROUPS_MAX {
-                self.refuse(event);
-                return;
-            }
             self.add(group);
         }
         self.step(group, event, now);
@@ -166,6 +175,7 @@ impl Groups {
             in_log: false,
             forget_at: None,
             deadline: None,
+            held_bytes: 0,
         };
         self.entries.insert(group.clone(), entry);
     }
@@ -189,6 +199,7 @@ impl Groups {
 
     /// After anything happened to a group: forgets it if nothing is left of it, and files its deadline.
     fn settle(&mut self, group: &GroupId, now: Now) {
+        self.recount(group);
         let Some(entry) = self.entries.get_mut(group) else {
             return;
         };
@@ -197,6 +208,7 @@ impl Groups {
                 if let Some(at) = entry.deadline {
                     self.deadlines.remove(&(at, group.clone()));
                 }
+                self.held_bytes -= entry.held_bytes;
                 self.entries.remove(group);
                 return;
             }

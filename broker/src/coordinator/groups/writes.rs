@@ -1,9 +1,9 @@
 //! What must be durable before it is true: commits, group records, and the outcome of every write.
 
+use super::Groups;
 use super::event::{Answer, AppendError, Commit, LogRecord, Output, WriteId};
-use super::{GROUPS_MAX, Groups};
 use crate::coordinator::group::event::{Event, GroupError, Purpose};
-use crate::coordinator::group::offsets::{self, CommittedOffset, TopicPartition};
+use crate::coordinator::group::offsets::{self, CommittedOffset, TopicPartition, offset_bytes};
 use crate::coordinator::group::records::{GroupMetadata, Key};
 use crate::coordinator::group::{GroupId, Now, Ticket};
 
@@ -45,9 +45,11 @@ impl Groups {
         let mut records = Vec::new();
         let mut results = Vec::new();
         let mut good = Vec::new();
+        let mut new_bytes = 0;
         for (at, offset) in commit.offsets {
-            let record =
-                offsets::check(&offset).and_then(|()| offset_record(group, &at, Some(&offset)));
+            let record = offsets::check(&offset)
+                .and_then(|()| self.check_room(group, &at, &offset, &mut new_bytes))
+                .and_then(|()| offset_record(group, &at, Some(&offset)));
             results.push(record.as_ref().map(|_| ()).map_err(|error| *error));
             if let Ok(record) = record {
                 records.push(record);
@@ -69,6 +71,26 @@ impl Groups {
         self.settle(group, now);
     }
 
+    /// A place without an offset may get one while there is room; `new_bytes` is what this commit adds so far.
+    fn check_room(
+        &mut self,
+        group: &GroupId,
+        at: &TopicPartition,
+        offset: &CommittedOffset,
+        new_bytes: &mut usize,
+    ) -> Result<(), GroupError> {
+        let entry = self.entries.get(group);
+        if entry.is_some_and(|entry| entry.offsets.get(at).is_some()) {
+            return Ok(());
+        }
+        *new_bytes += offset_bytes(at, offset);
+        if self.has_room(*new_bytes) {
+            Ok(())
+        } else {
+            Err(GroupError::CoordinatorNotAvailable)
+        }
+    }
+
     fn check_commit(
         &mut self,
         group: &GroupId,
@@ -79,7 +101,7 @@ impl Groups {
             if commit.generation.0 >= 0 {
                 return Err(GroupError::IllegalGeneration);
             }
-            if self.entries.len() >= GROUPS_MAX {
+            if !self.has_room_for_group(group) {
                 return Err(GroupError::CoordinatorNotAvailable);
             }
             self.add(group);
