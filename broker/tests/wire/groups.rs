@@ -435,6 +435,7 @@ async fn power_cut_keeps_offsets_and_generation() {
     check_filled(&server, topic_id, &beat).await;
 }
 
+/// traps 16 and 19
 #[tokio::test]
 async fn offsets_go_with_their_topic() {
     let server = start().await;

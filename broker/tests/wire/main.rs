@@ -13,6 +13,7 @@ mod connection;
 mod fetch;
 mod fetch_sessions;
 mod group_admin;
+mod group_answers;
 mod groups;
 mod hostile;
 mod list_offsets;

@@ -80,6 +80,7 @@ async fn stable(coordinator: &Coordinator) -> Generation {
     joined.generation
 }
 
+/// trap 67
 #[tokio::test]
 async fn committed_offsets_and_generation_survive_a_restart() {
     let topics = MemoryTopics::new(8);
@@ -181,6 +182,7 @@ async fn commit_is_invisible_until_durable_and_others_join_its_batch() {
     coordinator.stop().await;
 }
 
+/// trap 56
 #[tokio::test]
 async fn text_too_long_is_refused_for_its_partition_alone() {
     let topics = MemoryTopics::new(1);
@@ -251,6 +253,7 @@ async fn commit_of_a_group_that_does_not_exist() {
     coordinator.stop().await;
 }
 
+/// trap 19
 #[tokio::test]
 async fn offsets_vanish_with_their_topic_and_a_new_one_of_the_name_has_none() {
     let topics = MemoryTopics::new(1);
@@ -392,6 +395,7 @@ async fn failed_assignment_is_told_to_the_members() {
     coordinator.stop().await;
 }
 
+/// trap 58
 #[tokio::test(start_paused = true)]
 async fn unreadable_partition_is_loading_until_it_can_be_read() {
     let topics = MemoryTopics::new(1);

@@ -12,6 +12,7 @@ fn knowing(mut join: Join) -> Join {
     join
 }
 
+/// trap 52
 #[test]
 fn first_member_leads_and_gets_the_member_list() {
     let mut world = World::new();
@@ -31,6 +32,7 @@ fn first_member_leads_and_gets_the_member_list() {
     assert_eq!(world.heartbeat(id("a"), Generation(1)), Ok(()));
 }
 
+/// trap 50
 #[test]
 fn newcomer_is_told_its_id_and_joins_with_it() {
     let mut world = World::new();
@@ -45,6 +47,7 @@ fn newcomer_is_told_its_id_and_joins_with_it() {
     assert_eq!(&*world.joined(ticket).member_id, "a");
 }
 
+/// trap 50
 #[test]
 fn id_nobody_joined_with_is_forgotten_after_the_session_timeout() {
     let mut world = World::new();
@@ -57,6 +60,7 @@ fn id_nobody_joined_with_is_forgotten_after_the_session_timeout() {
     assert_eq!(world.refused(ticket).error, GroupError::UnknownMemberId);
 }
 
+/// trap 50
 #[test]
 fn join_phase_waits_for_ids_that_were_handed_out() {
     let mut world = World::new();
@@ -76,6 +80,7 @@ fn join_phase_waits_for_ids_that_were_handed_out() {
     );
 }
 
+/// trap 53
 #[test]
 fn unknown_member_id_is_refused_everywhere() {
     let mut world = World::new();
@@ -94,6 +99,7 @@ fn unknown_member_id_is_refused_everywhere() {
     );
 }
 
+/// trap 51
 #[test]
 fn session_timeout_out_of_bounds_is_refused() {
     let mut world = World::new();
@@ -109,6 +115,7 @@ fn session_timeout_out_of_bounds_is_refused() {
     }
 }
 
+/// trap 51
 #[test]
 fn first_rebalance_waits_for_late_comers_up_to_the_rebalance_timeout() {
     let delay = Duration::from_secs(3);
@@ -137,6 +144,7 @@ fn first_rebalance_waits_for_late_comers_up_to_the_rebalance_timeout() {
     );
 }
 
+/// trap 51
 #[test]
 fn lone_member_waits_one_initial_delay() {
     let delay = Duration::from_secs(3);
@@ -151,6 +159,7 @@ fn lone_member_waits_one_initial_delay() {
     assert_eq!(world.joined(ticket).members.len(), 1);
 }
 
+/// trap 52
 #[test]
 fn protocol_is_common_to_all_and_most_voted() {
     let mut world = World::with(GroupSettings {
@@ -166,6 +175,7 @@ fn protocol_is_common_to_all_and_most_voted() {
     }
 }
 
+/// trap 52
 #[test]
 fn tie_of_votes_goes_to_the_leader() {
     let mut world = World::with(GroupSettings {
@@ -178,6 +188,7 @@ fn tie_of_votes_goes_to_the_leader() {
     assert_eq!(&*world.joined(leader).protocol, "y");
 }
 
+/// trap 52
 #[test]
 fn nothing_in_common_is_refused() {
     let mut world = World::new();
@@ -204,6 +215,7 @@ fn nothing_in_common_is_refused() {
     assert_eq!(world.group.state(), GroupState::Stable);
 }
 
+/// trap 52
 #[test]
 fn only_the_leader_gets_members_and_followers_wait_for_its_assignment() {
     let mut world = World::new();
@@ -281,6 +293,7 @@ fn write_of_a_past_generation_confirms_nothing() {
     assert_eq!(&world.synced(sync).unwrap().assignment[..], b"new");
 }
 
+/// trap 53
 #[test]
 fn waiting_for_the_assignment_does_not_expire_the_member() {
     let mut world = World::new();
@@ -319,6 +332,7 @@ fn join_phase_with_only_absent_static_members_waits_for_one() {
     assert_eq!(world.joined(s1).generation, generation.next());
 }
 
+/// trap 53
 #[test]
 fn generation_fences_heartbeat_sync_and_commit() {
     let mut world = World::new();
@@ -338,6 +352,7 @@ fn generation_fences_heartbeat_sync_and_commit() {
     assert_eq!(world.group.check_commit(&id("a"), generation, now), Ok(()));
 }
 
+/// traps 53 and 56
 #[test]
 fn commits_by_state() {
     let mut world = World::new();
@@ -363,6 +378,7 @@ fn commits_by_state() {
     );
 }
 
+/// trap 53
 #[test]
 fn silent_member_expires_and_the_rest_rebalances() {
     let mut world = World::new();
@@ -392,6 +408,7 @@ fn heartbeats_keep_a_member_for_ever() {
     }
 }
 
+/// traps 51 and 53
 #[test]
 fn waiting_for_a_join_does_not_expire_the_member() {
     let mut world = World::new();
@@ -526,6 +543,7 @@ fn changed_wishes_start_a_rebalance() {
     assert_eq!(world.group.state(), GroupState::PreparingRebalance);
 }
 
+/// trap 55
 #[test]
 fn cooperative_members_keep_fetching_and_rejoin_twice() {
     let mut world = World::new();
@@ -549,6 +567,7 @@ fn cooperative_members_keep_fetching_and_rejoin_twice() {
     assert_eq!(world.joined(b).generation, second.next());
 }
 
+/// trap 55
 #[test]
 fn storm_of_rejoins_ends_as_soon_as_all_are_there() {
     let mut world = World::new();
@@ -624,6 +643,7 @@ fn full_group_refuses_newcomers_and_keeps_its_members() {
     assert!(world.waits(ticket));
 }
 
+/// trap 52
 #[test]
 fn sync_with_another_protocol_is_refused() {
     let mut world = World::new();
@@ -645,6 +665,7 @@ fn sync_with_another_protocol_is_refused() {
     );
 }
 
+/// trap 54
 #[test]
 fn static_member_returns_without_a_rebalance_and_fences_its_old_self() {
     let mut world = World::new();
@@ -677,6 +698,7 @@ fn static_member_returns_without_a_rebalance_and_fences_its_old_self() {
     );
 }
 
+/// trap 54
 #[test]
 fn returned_leader_of_an_older_client_is_not_told_that_it_leads() {
     let mut world = World::new();
@@ -706,6 +728,7 @@ fn failed_write_of_a_return_leaves_the_old_process_in_place() {
     assert_eq!(world.heartbeat(static_id("s", "s-1"), generation), Ok(()));
 }
 
+/// trap 54
 #[test]
 fn return_overtaken_by_a_rebalance_joins_it() {
     let mut world = World::new();
@@ -722,6 +745,7 @@ fn return_overtaken_by_a_rebalance_joins_it() {
     assert_eq!(world.group.members().len(), 2);
 }
 
+/// trap 54
 #[test]
 fn return_during_a_rebalance_joins_it_and_fences_the_waiting_process() {
     let mut world = World::new();
@@ -739,6 +763,7 @@ fn return_during_a_rebalance_joins_it_and_fences_the_waiting_process() {
     assert!(world.waits(s3), "b must learn the new id");
 }
 
+/// trap 54
 #[test]
 fn absent_static_member_is_kept_until_its_session_ends() {
     let mut world = World::new();
@@ -774,6 +799,7 @@ fn absent_static_member_is_kept_until_its_session_ends() {
     assert_eq!(world.group.members().len(), 1);
 }
 
+/// trap 54
 #[test]
 fn static_member_leaves_by_its_instance_id_alone() {
     let mut world = World::new();
@@ -784,6 +810,7 @@ fn static_member_leaves_by_its_instance_id_alone() {
     assert_eq!(world.group.state(), GroupState::Empty);
 }
 
+/// trap 67
 #[test]
 fn restart_keeps_generation_members_and_assignment_with_fresh_sessions() {
     let mut world = World::new();
@@ -801,6 +828,7 @@ fn restart_keeps_generation_members_and_assignment_with_fresh_sessions() {
     assert_eq!(world.group.generation(), generation.next());
 }
 
+/// trap 67
 #[test]
 fn restart_in_a_rebalance_goes_back_to_the_durable_generation() {
     let mut world = World::new();
