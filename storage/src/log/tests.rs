@@ -196,6 +196,61 @@ fn real_disk_keeps_a_log_over_rolls() {
 }
 
 #[test]
+fn committed_ranges_of_the_active_segment_are_mapped_and_others_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("log");
+    let (disk, config) = (Arc::new(RealDisk), LogConfig::default());
+    let mut log = Log::open(disk, &path, identity(), config, Known::default()).unwrap();
+    let mut written = Vec::new();
+    for at in 0..300 {
+        if at % 50 == 0 {
+            let term = LeaderEpoch(1 + i32::try_from(at).unwrap());
+            log.append(Entry::NoOp { term }).unwrap();
+        }
+        written.push(append(&mut log, &[at], 1_000));
+    }
+    settle(&mut log);
+    log.set_high_watermark(log.log_end());
+    let view = log.reader().view();
+    let end = view.log_end();
+    assert_eq!(view.sealed().len(), 0);
+    let read = |from: i64, upto: Offset, bytes| view.read(Offset(from), upto, bytes, true).unwrap();
+    let are_mapped =
+        |chunks: &[Chunk]| chunks.iter().all(|chunk| matches!(chunk, Chunk::Mapped(_)));
+    for (from, upto, bytes, mapped) in [
+        (0, end, usize::MAX, true),
+        (7, end, 200_000, true),
+        (7, Offset(280), usize::MAX, true),
+        (299, end, usize::MAX, false),
+        (7, end, 50_000, false),
+    ] {
+        let chunks = read(from, upto, bytes);
+        assert_eq!(are_mapped(&chunks), mapped, "{from} to {upto:?} in {bytes}");
+        let found = batches_of(&chunks);
+        let first = usize::try_from(from).unwrap();
+        assert_eq!(found, written[first..first + found.len()]);
+        let size: usize = chunks.iter().map(Chunk::len).sum();
+        assert!(size <= bytes);
+        if bytes == usize::MAX {
+            assert_eq!(found.last().unwrap().header().last_offset().plus(1), upto);
+        }
+    }
+    // what is not committed may be cut off: it is copied
+    append(&mut log, &[300; 100], 1_000);
+    log.write().unwrap();
+    let view = log.reader().view();
+    let chunks = view
+        .read(Offset(0), view.log_end(), usize::MAX, true)
+        .unwrap();
+    assert!(!are_mapped(&chunks));
+    let chunks = view
+        .read(Offset(0), view.high_watermark(), usize::MAX, true)
+        .unwrap();
+    assert!(are_mapped(&chunks));
+    assert_eq!(batches_of(&chunks), written);
+}
+
+#[test]
 fn control_frames_split_ranges_and_span_no_offsets() {
     let disk = MemoryDisk::new();
     let mut log = open(&disk).unwrap();

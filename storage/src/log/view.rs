@@ -139,6 +139,7 @@ impl LogView {
             upto,
             left_bytes: bytes_max,
             at_least_one,
+            committed: upto <= self.high_watermark,
             resident_only: false,
             chunks: Vec::new(),
         };
@@ -160,6 +161,7 @@ impl LogView {
             upto,
             left_bytes: bytes_max,
             at_least_one,
+            committed: upto <= self.high_watermark,
             resident_only: true,
             chunks: Vec::new(),
         };

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! Both ends are found in `ends`; control frames are cut out by the index. So the bytes of records are not
-//! touched here: a sealed segment gives slices of its mapping. The active one is read by `pread` as a whole,
+//! touched here: a segment gives slices of its mapping, a sealed one always, the active one where the range is
+//! committed (so that nothing ever takes it back) and long. Else the active one is read by `pread` as a whole,
 //! and its heads are walked in memory. Nothing larger than the caller's budget is allocated, but for a first
 //! batch that must be given.
 
@@ -25,6 +26,14 @@ use crate::index::SparseIndex;
 use crate::log::ReadError;
 use crate::position::Offset;
 
+/// From this many bytes on the active segment is mapped: a shorter range costs less to copy than to find its
+/// end by the index and to have its pages mapped.
+const MAPPED_BYTES_MIN: u64 = 64 << 10;
+
+/// The active segment is mapped in steps of this, past its end: room that is not used costs addresses only,
+/// and a segment of 1 GiB is mapped 16 times while it grows.
+const MAPPED_STEP_BYTES: u64 = 64 << 20;
+
 /// A range that is collected over one or more segments.
 #[derive(Debug)]
 pub(crate) struct Gather {
@@ -35,6 +44,8 @@ pub(crate) struct Gather {
     pub(crate) left_bytes: usize,
     /// Whether the first batch is given however large it is.
     pub(crate) at_least_one: bool,
+    /// Whether everything below `upto` is committed: no truncation comes near it.
+    pub(crate) committed: bool,
     /// Whether to stop where the disk would have to be waited for.
     pub(crate) resident_only: bool,
     pub(crate) chunks: Vec<Chunk>,
@@ -94,12 +105,19 @@ impl Segment {
             return Ok(ControlFlow::Break(End::Complete));
         }
         let limit = self.size_bytes.min(first.position.saturating_add(budget));
-        match &self.source {
-            Source::Active { .. } => self.take_read(first, limit, gather),
-            Source::Sealed(_) => {
-                let last = self.last(index, first, limit, gather.upto)?;
-                self.take_mapped(index, first.position, last, gather)
-            }
+        if self.is_mapped(limit - first.position, gather) {
+            let last = self.last(index, first, limit, gather.upto)?;
+            self.take_mapped(index, first.position, last, gather)
+        } else {
+            self.take_read(first, limit, gather)
+        }
+    }
+
+    /// Whether a range of so many bytes is given as slices of a mapping.
+    fn is_mapped(&self, bytes: u64, gather: &Gather) -> bool {
+        match self.source {
+            Source::Active { .. } => gather.committed && bytes >= MAPPED_BYTES_MIN,
+            Source::Sealed(_) => true,
         }
     }
 
@@ -118,7 +136,7 @@ impl Segment {
         Ok(self.file()?.is_resident(position, len))
     }
 
-    /// Gives a range of a sealed segment, as slices of its mapping if it can be had.
+    /// Gives a range as slices of the segment's mapping, if that can be had.
     fn take_mapped(
         &self,
         index: &SparseIndex,
@@ -127,7 +145,11 @@ impl Segment {
         gather: &mut Gather,
     ) -> Result<ControlFlow<End>, ReadError> {
         let file = self.file()?;
-        let mapping = file.map(self.size_bytes);
+        let mapped_bytes = match self.source {
+            Source::Active { .. } => self.size_bytes.next_multiple_of(MAPPED_STEP_BYTES),
+            Source::Sealed(_) => self.size_bytes,
+        };
+        let mapping = file.map(mapped_bytes);
         let mapping = mapping.map_err(ReadError::io(self.path()))?;
         let part = start..last.position;
         if let Some(mapping) = mapping {
