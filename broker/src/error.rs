@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use headrace_protocol::ErrorCode;
 use headrace_storage::data_dir::DataDirError;
-use headrace_storage::record::BatchError;
+use headrace_storage::record::{BatchError, CompressionError};
 use headrace_storage::{ReadError, WriteError};
 
 use crate::controller::image::TopicRefused;
@@ -114,6 +114,11 @@ impl ChangeFailure {
 /// The code for a batch that is not one.
 pub(crate) fn batch_code(error: &BatchError) -> ErrorCode {
     match error {
+        // sending the same again would not help
+        BatchError::Compression(CompressionError::TooLarge { .. }) => ErrorCode::MESSAGE_TOO_LARGE,
+        BatchError::Compression(CompressionError::Unknown { .. }) => {
+            ErrorCode::UNSUPPORTED_COMPRESSION_TYPE
+        }
         // the bytes were damaged on the way: sending them again may help
         BatchError::Length { .. } | BatchError::Crc { .. } | BatchError::Compression(_) => {
             ErrorCode::CORRUPT_MESSAGE

@@ -15,6 +15,9 @@ use crate::wire::{EncodeError, STRING_BYTES_MAX, Version};
 /// one more segment in the vectored write.
 const SPLICE_BYTES_MIN: usize = 512;
 
+/// Room for the small values of a usual answer: one allocation instead of one for each doubling.
+const USUAL_BYTES: usize = 256;
+
 /// Collects the bytes of one frame: small values in one buffer, large byte fields as slices in between.
 #[derive(Debug, Default)]
 pub struct Encoder {
@@ -27,7 +30,10 @@ pub struct Encoder {
 impl Encoder {
     /// An empty frame.
     pub fn new() -> Encoder {
-        Encoder::default()
+        Encoder {
+            buffer: BytesMut::with_capacity(USUAL_BYTES),
+            ..Encoder::default()
+        }
     }
 
     /// Bytes written so far.

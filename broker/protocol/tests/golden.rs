@@ -67,6 +67,7 @@ fn golden<M: Message + PartialEq + std::fmt::Debug>(message: &M, version: i16, d
     assert_eq!(decode::<M>(&hex(digits), version).as_ref(), Ok(message));
 }
 
+/// trap 1
 #[test]
 fn an_unsupported_api_versions_request_is_answered_in_the_layout_of_version_0() {
     let frame = ApiVersionsResponse::unsupported_version_frame(0x0a0b_0c0d).unwrap();
@@ -78,6 +79,7 @@ fn an_unsupported_api_versions_request_is_answered_in_the_layout_of_version_0() 
     );
 }
 
+/// trap 2
 #[test]
 fn a_response_to_flexible_api_versions_has_the_old_header() {
     let response = ApiVersionsResponse {
@@ -108,6 +110,43 @@ fn a_response_to_flexible_api_versions_has_the_old_header() {
     assert_eq!((header.correlation_id, read), (5, response));
 }
 
+/// trap 1, trap 5
+#[test]
+fn a_request_for_api_versions_names_the_software_from_version_3_on() {
+    let request = ApiVersionsRequest {
+        client_software_name: Str::from_static("kcat"),
+        client_software_version: Str::from_static("1.7"),
+    };
+    golden(&request, 3, "05 6b636174 04 312e37 00");
+    golden(&request, 4, "05 6b636174 04 312e37 00");
+    for version in 0..=2 {
+        assert_eq!(encode(&request, version), Ok(Bytes::new()));
+        let read = decode::<ApiVersionsRequest>(&Bytes::new(), version);
+        assert_eq!(read, Ok(ApiVersionsRequest::default()));
+    }
+}
+
+/// trap 5: no feature is listed, so none with the minimum 0 that version 3 cannot carry
+#[test]
+fn api_versions_are_laid_out_as_each_version_says() {
+    let response = ApiVersionsResponse {
+        api_keys: vec![ApiVersion {
+            api_key: 0,
+            min_version: 0,
+            max_version: 13,
+        }],
+        ..ApiVersionsResponse::default()
+    };
+    golden(&response, 0, "0000 00000001 0000 0000 000d");
+    for version in [1, 2] {
+        golden(&response, version, "0000 00000001 0000 0000 000d 00000000");
+    }
+    for version in [3, 4] {
+        golden(&response, version, "0000 02 0000 0000 000d 00 00000000 00");
+    }
+}
+
+/// trap 2
 #[test]
 fn a_flexible_request_header_keeps_its_int16_client_id_and_skips_tags() {
     let frame = hex("000c 0004 00000007 0001 63 02 00 01 ff 63 02 aabb  0267 00000003 026d 00 00");
@@ -138,6 +177,7 @@ fn a_flexible_request_header_keeps_its_int16_client_id_and_skips_tags() {
     );
 }
 
+/// trap 7
 #[test]
 fn unknown_tagged_fields_are_skipped_at_every_depth() {
     let topic = |tags: &str| format!("{} 0261 {tags}", "00".repeat(16));
@@ -172,6 +212,7 @@ fn a_tagged_field_must_end_where_its_size_says() {
     );
 }
 
+/// trap 7, trap 10
 #[test]
 fn null_and_empty_topics_differ_from_metadata_version_1_on() {
     let none = MetadataRequest {
@@ -338,6 +379,7 @@ fn a_struct_that_may_be_null_has_a_byte_before_it() {
     );
 }
 
+/// trap 31
 #[test]
 fn a_partition_with_another_leader_names_it_in_a_tag() {
     let response = FetchResponse {
@@ -470,6 +512,7 @@ fn stored_records_are_pieces_of_a_response_and_of_nothing_else() {
     assert!(lost.into_bytes().is_err());
 }
 
+/// trap 34
 #[test]
 fn defaults_of_responses_do_no_harm() {
     assert_eq!(PartitionData::default().high_watermark, -1);

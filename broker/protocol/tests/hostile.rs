@@ -178,6 +178,7 @@ impl Visitor for Hostile {
     }
 }
 
+/// trap 8
 #[test]
 fn hostile_frames_neither_panic_nor_allocate_beyond_the_bound() {
     let mut hostile = Hostile {
@@ -219,6 +220,7 @@ impl Visitor for ManyElements {
     }
 }
 
+/// trap 8
 #[test]
 fn many_empty_elements_stay_within_the_bound() {
     let mut many = ManyElements { expanding: 0 };

@@ -38,6 +38,7 @@ fn is_software(name: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// trap 5
     #[test]
     fn software_names_follow_the_pattern() {
         for good in ["librdkafka", "apache-kafka-java", "4.3.1", "x"] {
@@ -48,6 +49,7 @@ mod tests {
         }
     }
 
+    /// trap 4
     #[test]
     fn transactions_are_not_advertised() {
         let keys: Vec<i16> = SERVED.iter().map(|key| (*key).into()).collect();

@@ -363,6 +363,7 @@ fn a_roll_whose_time_has_come_is_proposed_without_a_batch() {
     assert!(matches!(rolled, Some(Entry::Roll { at_ms: 5 })));
 }
 
+/// trap 28
 #[test]
 fn acks_all_waits_until_flushed_and_acks_1_until_written() {
     let mut partition = Partition::leading();
@@ -388,6 +389,7 @@ fn a_partial_write_answers_only_what_it_holds() {
     assert_eq!(partition.answers(), [(2, Ok(2))]);
 }
 
+/// trap 28
 #[test]
 fn acks_0_lets_go_of_its_batch_once_it_is_written() {
     let mut partition = Partition::leading();
@@ -397,6 +399,7 @@ fn acks_0_lets_go_of_its_batch_once_it_is_written() {
     assert_eq!(partition.answers(), [(1, Ok(0))]);
 }
 
+/// trap 29
 #[test]
 fn a_repeat_is_answered_once_the_original_satisfies_its_acks() {
     let mut partition = Partition::leading();
@@ -411,6 +414,7 @@ fn a_repeat_is_answered_once_the_original_satisfies_its_acks() {
     assert_eq!(partition.batches().len(), 2, "repeats are not appended");
 }
 
+/// trap 29
 #[test]
 fn a_repeat_gets_the_original_timestamp() {
     let mut partition = Partition::leading();
@@ -435,6 +439,7 @@ fn a_repeat_gets_the_original_timestamp() {
     assert_eq!(times.collect::<Vec<_>>(), [(1, 77), (2, 77)]);
 }
 
+/// trap 29
 #[test]
 fn gaps_and_old_epochs_are_refused_at_once() {
     let mut partition = Partition::leading();
@@ -476,6 +481,7 @@ fn a_deleted_partition_tells_those_that_wait() {
     assert_eq!(partition.answers(), [(1, Err(AppendFailure::Deleted))]);
 }
 
+/// trap 34
 #[test]
 fn the_high_watermark_never_goes_back() {
     let mut partition = Partition::leading();

@@ -298,6 +298,7 @@ mod tests {
         producers.check(batch(epoch, sequence, 1, 99).header())
     }
 
+    /// trap 29
     #[test]
     fn a_repeat_of_the_last_five_batches_gets_the_original_offset() {
         let producers = after(&[0, 1, 2, 3, 4, 5]);
@@ -309,6 +310,7 @@ mod tests {
         }
     }
 
+    /// trap 29
     #[test]
     fn gaps_and_forgotten_repeats_are_out_of_order() {
         let producers = after(&[0, 1, 2, 3, 4, 5]);
@@ -318,6 +320,7 @@ mod tests {
         }
     }
 
+    /// trap 29
     #[test]
     fn a_repeat_of_another_length_is_out_of_order() {
         let producers = after(&[0, 1]);
@@ -325,6 +328,7 @@ mod tests {
         assert!(producers.check(longer.header()).is_err());
     }
 
+    /// trap 29
     #[test]
     fn a_new_epoch_begins_at_zero_and_fences_the_old_one() {
         let mut producers = after(&[0, 1]);
@@ -342,11 +346,13 @@ mod tests {
         assert_eq!(check(&producers, 0, 2), Err(fenced));
     }
 
+    /// trap 29
     #[test]
     fn an_unknown_producer_may_begin_anywhere() {
         assert_eq!(check(&Producers::default(), 3, 77), Ok(Verdict::Fresh));
     }
 
+    /// trap 29
     #[test]
     fn zero_follows_the_greatest_sequence_number() {
         let mut producers = Producers::default();
@@ -361,6 +367,7 @@ mod tests {
         assert_eq!(check(&producers, 0, 0), Ok(Verdict::Fresh));
     }
 
+    /// trap 30
     #[test]
     fn silent_producers_expire() {
         let mut producers = after(&[0]);
@@ -371,6 +378,7 @@ mod tests {
         assert!(producers.is_empty());
     }
 
+    /// trap 30
     #[test]
     fn a_snapshot_reads_back_and_damage_never_panics() {
         let mut producers = after(&[0, 1, 2, 3, 4, 5]);

@@ -267,6 +267,7 @@ impl Cluster {
     }
 }
 
+/// trap 30
 #[test]
 fn a_divergent_tail_is_cut_out_of_the_log_across_a_roll_and_stays_cut() {
     let mut cluster = Cluster::new();

@@ -33,6 +33,7 @@ async fn software(client: &mut Client, name: &str) -> ApiVersionsResponse {
     client.call(4, &request).await
 }
 
+/// trap 1
 #[tokio::test]
 async fn unknown_api_versions_is_answered_in_version_0_with_error_35() {
     let server = Server::start().await;
@@ -54,6 +55,7 @@ async fn unknown_api_versions_is_answered_in_version_0_with_error_35() {
     );
 }
 
+/// trap 3
 #[tokio::test]
 async fn api_versions_lists_what_is_served_in_every_version() {
     let server = Server::start().await;
@@ -83,6 +85,7 @@ async fn api_versions_lists_what_is_served_in_every_version() {
     }
 }
 
+/// trap 5
 #[tokio::test]
 async fn an_invalid_software_name_is_an_invalid_request() {
     let server = Server::start().await;
@@ -91,6 +94,7 @@ async fn an_invalid_software_name_is_an_invalid_request() {
     assert_eq!(refused.error_code, ErrorCode::INVALID_REQUEST);
 }
 
+/// trap 3, trap 4, trap 8
 #[tokio::test]
 async fn what_is_not_a_request_closes_that_connection_only() {
     let server = Server::start().await;
@@ -117,6 +121,7 @@ async fn what_is_not_a_request_closes_that_connection_only() {
     );
 }
 
+/// trap 6
 #[tokio::test]
 async fn answers_keep_the_order_of_the_requests_behind_a_waiting_fetch() {
     let server = Server::start().await;
@@ -136,6 +141,7 @@ async fn answers_keep_the_order_of_the_requests_behind_a_waiting_fetch() {
     assert_eq!((first, second), (fetch, metadata));
 }
 
+/// trap 6
 #[tokio::test]
 async fn produce_requests_overlap_and_keep_their_order() {
     let server = Server::start().await;
@@ -161,6 +167,7 @@ async fn produce_requests_overlap_and_keep_their_order() {
     }
 }
 
+/// trap 6
 #[tokio::test]
 async fn acks_0_has_no_response() {
     let server = Server::start().await;
@@ -177,6 +184,7 @@ async fn acks_0_has_no_response() {
     assert_eq!(read_all(&mut client, "t").await.len(), 2);
 }
 
+/// trap 6
 #[tokio::test]
 async fn a_failed_acks_0_closes_the_connection() {
     let server = Server::start().await;

@@ -39,6 +39,7 @@ async fn every_version_reads_the_same_records() {
     }
 }
 
+/// trap 32
 #[tokio::test]
 async fn a_fetch_starts_with_the_batch_that_contains_the_offset() {
     let (_server, mut client) = five_records().await;
@@ -48,6 +49,7 @@ async fn a_fetch_starts_with_the_batch_that_contains_the_offset() {
     assert_eq!(fetched_batches(&data)[0].base_offset().0, 3);
 }
 
+/// trap 32, trap 34
 #[tokio::test]
 async fn the_log_end_is_empty_and_beyond_it_is_out_of_range() {
     let (_server, mut client) = five_records().await;
@@ -71,6 +73,7 @@ async fn the_log_end_is_empty_and_beyond_it_is_out_of_range() {
     }
 }
 
+/// trap 32
 #[tokio::test]
 async fn the_first_batch_is_returned_even_above_the_limits() {
     let (_server, mut client) = five_records().await;
@@ -81,6 +84,7 @@ async fn the_first_batch_is_returned_even_above_the_limits() {
     assert_eq!(records(&data).len(), 3, "one whole batch and no more");
 }
 
+/// trap 32, trap 73
 #[tokio::test]
 async fn only_the_first_partition_with_data_may_exceed_the_limit() {
     let server = Server::start().await;
@@ -111,6 +115,7 @@ async fn only_the_first_partition_with_data_may_exceed_the_limit() {
     );
 }
 
+/// trap 33
 #[tokio::test]
 async fn a_fetch_waits_until_max_wait_for_min_bytes() {
     let (_server, mut client) = five_records().await;
@@ -131,6 +136,7 @@ async fn a_fetch_waits_until_max_wait_for_min_bytes() {
     assert_eq!(records(&data).len(), 5, "what there is when the time is up");
 }
 
+/// trap 33
 #[tokio::test]
 async fn a_waiting_fetch_wakes_when_enough_was_appended() {
     let (server, mut client) = five_records().await;
@@ -148,6 +154,7 @@ async fn a_waiting_fetch_wakes_when_enough_was_appended() {
     assert_eq!(records(&only_fetched(response)).len(), 2);
 }
 
+/// trap 33
 #[tokio::test]
 async fn an_error_in_one_partition_ends_the_wait() {
     let (_server, mut client) = five_records().await;
@@ -161,6 +168,7 @@ async fn an_error_in_one_partition_ends_the_wait() {
     assert_eq!(code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
 }
 
+/// trap 33
 #[tokio::test]
 async fn deleting_the_topic_ends_the_wait() {
     let (server, mut client) = five_records().await;
@@ -187,6 +195,7 @@ async fn deleting_the_topic_ends_the_wait() {
     assert_eq!(code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
 }
 
+/// trap 36
 #[tokio::test]
 async fn other_leader_epochs_are_fenced() {
     let (server, mut client) = five_records().await;
@@ -205,6 +214,7 @@ async fn other_leader_epochs_are_fenced() {
     }
 }
 
+/// trap 16
 #[tokio::test]
 async fn unknown_topic_ids_have_their_code() {
     let (_server, mut client) = five_records().await;
@@ -214,6 +224,7 @@ async fn unknown_topic_ids_have_their_code() {
     assert_eq!(data.error_code, ErrorCode::UNKNOWN_TOPIC_ID);
 }
 
+/// trap 37
 #[tokio::test]
 async fn read_committed_lists_aborted_transactions_and_read_uncommitted_does_not() {
     let (_server, mut client) = five_records().await;
@@ -227,6 +238,7 @@ async fn read_committed_lists_aborted_transactions_and_read_uncommitted_does_not
     assert_eq!(fetch(&mut client, "t", 0).await.aborted_transactions, None);
 }
 
+/// trap 26
 #[tokio::test]
 async fn zstd_needs_fetch_10() {
     let (_server, mut client) = five_records().await;
@@ -269,5 +281,40 @@ async fn a_partition_that_does_not_exist_is_unknown() {
         let data = only_fetched(client.call(FETCH, &request).await);
         let found = (data.error_code, data.partition_index);
         assert_eq!(found, (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, partition));
+    }
+}
+
+/// trap 73
+#[tokio::test]
+async fn an_answer_has_55_mib_at_most_and_partitions_are_served_in_the_order_asked() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    let names = ["a", "b", "c"];
+    create(&mut client, names.map(|name| topic(name, 1, &[])).into()).await;
+    let value = "x".repeat(1_000_000);
+    for name in names {
+        for _ in 0..30 {
+            produced(&mut client, name, batch(&[&value])).await;
+        }
+    }
+    for order in [["a", "b", "c"], ["c", "a", "b"]] {
+        let mut request = FetchRequest {
+            max_bytes: i32::MAX,
+            topics: Vec::new(),
+            ..fetch_request("", 0)
+        };
+        for name in order {
+            let mut asked = fetch_request(name, 0).topics;
+            asked[0].partitions[0].partition_max_bytes = i32::MAX;
+            request.topics.extend(asked);
+        }
+        let response = client.call(FETCH, &request).await;
+        let counts = response.responses.iter().map(|topic| {
+            let batches = fetched_batches(&topic.partitions[0]);
+            (topic.topic.as_str(), batches.len())
+        });
+        // 55 MiB hold 57 of them
+        let expected = [(order[0], 30), (order[1], 27), (order[2], 0)];
+        assert_eq!(counts.collect::<Vec<_>>(), expected);
     }
 }

@@ -52,6 +52,7 @@ async fn timed() -> (Server, Client) {
     (server, client)
 }
 
+/// trap 39
 #[tokio::test]
 async fn the_ends_have_no_timestamp() {
     let (_server, mut client) = timed().await;
@@ -66,6 +67,7 @@ async fn the_ends_have_no_timestamp() {
     assert_eq!(found(&mut client, -5).await, (ErrorCode::NONE, -1, -1));
 }
 
+/// trap 39, trap 75
 #[tokio::test]
 async fn a_time_finds_the_first_record_at_or_after_it() {
     let (_server, mut client) = timed().await;
@@ -88,12 +90,14 @@ async fn a_time_finds_the_first_record_at_or_after_it() {
     );
 }
 
+/// trap 39, trap 75
 #[tokio::test]
 async fn the_greatest_timestamp_is_found() {
     let (_server, mut client) = timed().await;
     assert_eq!(found(&mut client, -3).await, (ErrorCode::NONE, 4, 30));
 }
 
+/// trap 39
 #[tokio::test]
 async fn an_empty_partition_begins_and_ends_at_0() {
     let server = Server::start().await;

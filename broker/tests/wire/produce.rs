@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use headrace_protocol::ErrorCode;
 use headrace_protocol::init_producer_id::InitProducerIdRequest;
+use headrace_protocol::metadata::MetadataRequest;
 use headrace_protocol::produce::ProduceRequest;
 use headrace_storage::fs::Fault;
 use headrace_storage::record::{BatchBuilder, Compression};
 
 use crate::requests::{
-    PRODUCE, batch, create_topic, fetch, fetched_batches, only, produce, produce_request, produced,
-    read_all, sequenced,
+    FETCH, PRODUCE, batch, create_topic, fetch, fetch_request, fetched_batches, only, produce,
+    produce_request, produced, read_all, sequenced,
 };
 use crate::support::{Client, Server};
 
@@ -40,6 +41,7 @@ async fn offsets_are_dense_from_zero_in_every_version() {
     assert_eq!(read_all(&mut client, "t").await.len(), 22);
 }
 
+/// trap 12
 #[tokio::test]
 async fn unknown_and_invalid_topics_have_their_codes() {
     let (_server, mut client) = one_topic(&[]).await;
@@ -61,6 +63,7 @@ async fn unknown_and_invalid_topics_have_their_codes() {
     assert_eq!(answer.error_code, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
 }
 
+/// trap 28
 #[tokio::test]
 async fn acks_other_than_minus_1_0_and_1_are_refused() {
     let (_server, mut client) = one_topic(&[]).await;
@@ -72,6 +75,7 @@ async fn acks_other_than_minus_1_0_and_1_are_refused() {
     assert!(read_all(&mut client, "t").await.is_empty());
 }
 
+/// trap 22
 #[tokio::test]
 async fn malformed_batches_get_their_code_and_leave_nothing_behind() {
     let (_server, mut client) = one_topic(&[]).await;
@@ -125,6 +129,7 @@ async fn every_codec_comes_back_as_it_was_sent() {
     }
 }
 
+/// trap 26
 #[tokio::test]
 async fn zstd_needs_produce_7() {
     let (_server, mut client) = one_topic(&[]).await;
@@ -183,6 +188,7 @@ async fn batches_above_max_message_bytes_are_too_large() {
     assert_eq!(produced(&mut client, "t", batch(&["x"])).await, 0);
 }
 
+/// trap 29
 #[tokio::test]
 async fn a_repeat_gets_the_original_offset_and_is_not_appended() {
     let (_server, mut client) = one_topic(&[]).await;
@@ -196,6 +202,7 @@ async fn a_repeat_gets_the_original_offset_and_is_not_appended() {
     assert_eq!(read_all(&mut client, "t").await.len(), 3);
 }
 
+/// trap 29
 #[tokio::test]
 async fn gaps_and_old_epochs_of_a_producer_are_refused() {
     let (_server, mut client) = one_topic(&[]).await;
@@ -217,6 +224,7 @@ async fn gaps_and_old_epochs_of_a_producer_are_refused() {
     );
 }
 
+/// trap 28
 #[tokio::test]
 async fn a_failed_write_answers_56_for_good_and_reads_go_on() {
     let (server, mut client) = one_topic(&[]).await;
@@ -237,6 +245,7 @@ async fn a_failed_write_answers_56_for_good_and_reads_go_on() {
     assert_eq!(read_all(&mut client, "t").await.len(), 1);
 }
 
+/// trap 66
 #[tokio::test]
 async fn every_producer_gets_an_id_of_its_own() {
     let (server, mut client) = one_topic(&[]).await;
@@ -270,6 +279,7 @@ async fn a_transactional_id_is_an_invalid_request() {
     assert_eq!((refused.producer_id, refused.producer_epoch), (-1, -1));
 }
 
+/// trap 28
 #[tokio::test]
 async fn a_timeout_of_zero_does_not_bound_acks_1() {
     let (_server, mut client) = one_topic(&[]).await;
@@ -287,4 +297,73 @@ async fn a_timeout_of_zero_does_not_bound_acks_1() {
         answer.error_code == late || answer.base_offset == 1,
         "{answer:?}"
     );
+}
+
+#[tokio::test]
+async fn bombs_are_refused_before_they_are_inflated() {
+    let (_server, mut client) = one_topic(&[("cleanup.policy", "compact")]).await;
+    let zeros = vec![0; 20 << 20];
+    for codec in [
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ] {
+        let mut builder = BatchBuilder::new(codec);
+        builder.push(5, Some(b"k"), Some(&zeros), &[]);
+        let bomb = builder.build().to_bytes();
+        assert!(bomb.len() < zeros.len() / 10, "{codec:?}");
+        let refused = produce(&mut client, "t", bomb).await;
+        assert_eq!(
+            refused.error_code,
+            ErrorCode::MESSAGE_TOO_LARGE,
+            "{codec:?}"
+        );
+    }
+    assert!(read_all(&mut client, "t").await.is_empty());
+}
+
+/// trap 9
+#[tokio::test]
+async fn nothing_is_throttled_and_answers_say_so() {
+    let (_server, mut client) = one_topic(&[]).await;
+    let request = produce_request("t", -1, batch(&["x"]));
+    assert_eq!(client.call(PRODUCE, &request).await.throttle_time_ms, 0);
+    let request = fetch_request("t", 0);
+    assert_eq!(client.call(FETCH, &request).await.throttle_time_ms, 0);
+    let request = MetadataRequest::default();
+    assert_eq!(client.call(12, &request).await.throttle_time_ms, 0);
+}
+
+/// trap 22, trap 23
+#[tokio::test]
+async fn base_offset_and_leader_epoch_of_a_stored_batch_are_the_brokers() {
+    let (server, mut client) = one_topic(&[]).await;
+    produced(&mut client, "t", batch(&["first"])).await;
+    let mut sent = batch(&["second"]).to_vec();
+    sent[12..16].copy_from_slice(&777_i32.to_be_bytes());
+    produced(&mut client, "t", sent.clone().into()).await;
+    let found = fetched_batches(&fetch(&mut client, "t", 1).await);
+    let ours = server.broker.registry().partition("t", 0).unwrap();
+    let header = found[0].header();
+    assert_eq!(
+        (header.base_offset.0, header.epoch),
+        (1, ours.view().epoch())
+    );
+    assert_eq!(
+        found[0].to_bytes()[16..],
+        sent[16..],
+        "the CRC covers neither"
+    );
+}
+
+/// trap 75
+#[tokio::test]
+async fn records_without_a_timestamp_are_taken() {
+    let (_server, mut client) = one_topic(&[]).await;
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.push(-1, None, Some(b"v"), &[]);
+    produced(&mut client, "t", builder.build().to_bytes()).await;
+    let found = fetched_batches(&fetch(&mut client, "t", 0).await);
+    assert_eq!(found[0].header().max_timestamp, -1);
 }

@@ -68,6 +68,7 @@ async fn topics_ids_settings_and_records_survive_a_restart() {
     assert_eq!(described.results[0].configs[0].value.as_deref(), Some("9"));
 }
 
+/// trap 30
 #[tokio::test]
 async fn a_repeat_after_a_restart_gets_the_original_offset() {
     let mut server = Server::start().await;
@@ -172,6 +173,7 @@ async fn a_deleted_topic_stays_deleted_after_a_power_cut() {
     assert!(metadata(&mut server.connect().await).await.is_empty());
 }
 
+/// trap 30
 #[tokio::test]
 async fn producers_state_survives_many_segments() {
     let server = Server::start().await;
@@ -197,6 +199,7 @@ async fn producers_state_survives_many_segments() {
     );
 }
 
+/// trap 28
 #[tokio::test]
 async fn acks_1_is_kept_by_a_clean_stop() {
     let server = Server::start().await;

@@ -210,6 +210,7 @@ fn one_batch(codec: Compression) -> Batch {
     builder.build()
 }
 
+/// trap 22
 #[test]
 fn every_flipped_bit_but_those_of_the_stamp_is_noticed() {
     for codec in CODECS {
@@ -241,6 +242,7 @@ fn cut_and_longer_batches_are_refused() {
     ));
 }
 
+/// trap 22
 #[test]
 fn stamping_keeps_the_batch_valid() {
     for codec in CODECS {
@@ -259,6 +261,7 @@ fn stamping_keeps_the_batch_valid() {
     }
 }
 
+/// trap 23, trap 75
 #[test]
 fn understated_maximum_timestamp_is_corrected() {
     let whole = one_batch(Compression::None).to_bytes();
@@ -271,6 +274,7 @@ fn understated_maximum_timestamp_is_corrected() {
     assert_eq!(corrected.to_bytes(), whole);
 }
 
+/// trap 23
 #[test]
 fn counts_that_contradict_the_records_are_refused() {
     let with_counts = |delta: i32, count: i32| {
@@ -307,6 +311,7 @@ fn walk_over_a_range_ends_at_the_first_error() {
     assert_eq!(found, [true, true, true, true, false]);
 }
 
+/// trap 26
 #[test]
 fn gzip_of_several_members_is_read_whole() {
     let plain = vec![b'x'; 5000];
@@ -322,6 +327,7 @@ fn gzip_of_several_members_is_read_whole() {
     assert_eq!(read, plain);
 }
 
+/// trap 26
 #[test]
 fn snappy_is_read_with_and_without_framing() {
     let plain = vec![b'y'; 100_000];
@@ -374,6 +380,7 @@ fn unknown_codecs_are_refused() {
     }
 }
 
+/// trap 38
 #[test]
 fn markers_round_trip_and_data_has_none() {
     for kind in [MarkerKind::Abort, MarkerKind::Commit] {

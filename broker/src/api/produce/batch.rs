@@ -194,6 +194,7 @@ mod tests {
         check(Some(bytes.into()), config, 13).unwrap_err().code
     }
 
+    /// trap 22
     #[test]
     fn nothing_and_several_batches_are_invalid() {
         let config = config(&[]);
@@ -208,6 +209,7 @@ mod tests {
         assert_eq!(code(two, &config), ErrorCode::INVALID_RECORD);
     }
 
+    /// trap 22
     #[test]
     fn damaged_and_cut_batches_are_corrupt() {
         let config = config(&[]);
@@ -219,6 +221,7 @@ mod tests {
         assert_eq!(code(cut, &config), ErrorCode::CORRUPT_MESSAGE);
     }
 
+    /// trap 22
     #[test]
     fn old_message_formats_are_invalid() {
         let mut old = builder(Compression::None).build().to_bytes().to_vec();
@@ -226,6 +229,7 @@ mod tests {
         assert_eq!(code(old.into(), &config(&[])), ErrorCode::INVALID_RECORD);
     }
 
+    /// trap 38
     #[test]
     fn control_batches_and_transactions_are_refused() {
         let config = config(&[]);
@@ -247,6 +251,7 @@ mod tests {
         );
     }
 
+    /// trap 29
     #[test]
     fn a_producer_id_comes_with_epoch_and_sequence() {
         let nameless = builder(Compression::None).producer(1, 0, -1).build();
@@ -256,6 +261,7 @@ mod tests {
         );
     }
 
+    /// trap 23
     #[test]
     fn a_base_offset_other_than_zero_is_invalid() {
         let mut batch = builder(Compression::None).build();
@@ -269,6 +275,7 @@ mod tests {
         );
     }
 
+    /// trap 26
     #[test]
     fn zstd_from_an_old_client_is_unsupported() {
         let bytes = builder(Compression::Zstd).build().to_bytes();
@@ -278,6 +285,7 @@ mod tests {
         assert!(check(Some(bytes.into()), &config, 7).is_ok());
     }
 
+    /// trap 27
     #[test]
     fn compacted_topics_name_each_record_without_a_key() {
         let config = config(&[("cleanup.policy", "compact")]);
