@@ -14,9 +14,11 @@ pub const MAX_TIMESTAMP: i64 = -3;
 pub const EARLIEST_LOCAL: i64 = -4;
 /// Timestamp that asks for the last offset in tiered storage (version 9, KIP-1005).
 pub const LATEST_TIERED: i64 = -5;
+/// Timestamp that asks for the first offset that is not in tiered storage yet (version 11, KIP-1023).
+pub const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
 messages! {
-    api ListOffsets [1..=10, flexible 6]: ListOffsetsRequest => ListOffsetsResponse;
+    api ListOffsets [1..=11, flexible 6]: ListOffsetsRequest => ListOffsetsResponse;
 
     /// Points in partitions of several topics.
     pub struct ListOffsetsRequest {

@@ -2,6 +2,9 @@
 //! the one answer that has another layout than was asked for, the header exceptions, unknown tagged fields, null
 //! against empty, and values that a version has no field for.
 
+#[path = "golden/admin.rs"]
+mod admin;
+
 use bytes::Bytes;
 use headrace_protocol::api_versions::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, SupportedFeatureKey,
@@ -600,12 +603,25 @@ fn a_key_has_the_versions_of_its_messages() {
         api_versions::ApiVersionsRequest,
         create_topics::CreateTopicsRequest,
         delete_topics::DeleteTopicsRequest,
+        delete_records::DeleteRecordsRequest,
         init_producer_id::InitProducerIdRequest,
+        offset_for_leader_epoch::OffsetForLeaderEpochRequest,
+        describe_acls::DescribeAclsRequest,
+        create_acls::CreateAclsRequest,
+        delete_acls::DeleteAclsRequest,
         describe_configs::DescribeConfigsRequest,
+        describe_log_dirs::DescribeLogDirsRequest,
+        create_partitions::CreatePartitionsRequest,
         delete_groups::DeleteGroupsRequest,
+        elect_leaders::ElectLeadersRequest,
+        alter_partition_reassignments::AlterPartitionReassignmentsRequest,
+        list_partition_reassignments::ListPartitionReassignmentsRequest,
         offset_delete::OffsetDeleteRequest,
+        describe_cluster::DescribeClusterRequest,
+        describe_producers::DescribeProducersRequest,
         consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,
         consumer_group_describe::ConsumerGroupDescribeRequest,
+        describe_topic_partitions::DescribeTopicPartitionsRequest,
     );
     let listed: Vec<_> = ApiKey::ALL
         .iter()

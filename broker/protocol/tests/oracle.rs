@@ -11,9 +11,16 @@ use values::{Pair, Random, Sample, Visitor};
 /// Random values for each message and version.
 const VALUES: u64 = 500;
 
-/// Requests whose newest version, topics by id, the oracle does not have. They are read back by ourselves only, and
-/// `golden.rs` has bytes of each.
-const ORACLE_LACKS: [(&str, i16); 2] = [("OffsetCommitRequest", 10), ("OffsetFetchRequest", 10)];
+/// Messages whose newest version the oracle does not have. They are read back by ourselves only, and `golden.rs` has
+/// bytes of each.
+const ORACLE_LACKS: [(&str, i16); 6] = [
+    ("ListOffsetsRequest", 11),
+    ("ListOffsetsResponse", 11),
+    ("OffsetCommitRequest", 10),
+    ("OffsetFetchRequest", 10),
+    ("DescribeLogDirsRequest", 5),
+    ("DescribeLogDirsResponse", 5),
+];
 
 #[derive(Default)]
 struct Agreement {
