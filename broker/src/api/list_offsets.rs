@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use headrace_protocol::ErrorCode;
 use headrace_protocol::list_offsets::{
-    EARLIEST, EARLIEST_LOCAL, LATEST, LATEST_TIERED, ListOffsetsPartition,
+    EARLIEST, EARLIEST_LOCAL, EARLIEST_PENDING_UPLOAD, LATEST, LATEST_TIERED, ListOffsetsPartition,
     ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
     ListOffsetsTopicResponse, MAX_TIMESTAMP,
 };
@@ -88,6 +88,7 @@ async fn find(
         EARLIEST_LOCAL if version >= 8 => Ok(Some((view.log_start(), -1))),
         // nothing is in tiered storage
         LATEST_TIERED if version >= 9 => Ok(None),
+        EARLIEST_PENDING_UPLOAD if version >= 11 => Ok(None),
         timestamp if timestamp >= 0 => {
             search(handle, view, move |view| {
                 view.find_timestamp(timestamp, upto)

@@ -20,9 +20,9 @@ use crate::partition::registry::NewTopic;
 use crate::partition::{Partition, Topic};
 
 /// All operations on a topic, as bits: without an authorizer everyone may do everything.
-const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
+pub(super) const TOPIC_OPERATIONS: i32 = 0b1101_1111_1000;
 /// All operations on the cluster, as bits.
-const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
+pub(super) const CLUSTER_OPERATIONS: i32 = 0b1_1111_1010_0000;
 
 pub(super) async fn handle(call: Call, request: MetadataRequest) -> MetadataResponse {
     let node = &call.node;
@@ -152,7 +152,8 @@ fn described(topic: &Arc<Topic>, node_id: i32) -> MetadataResponseTopic {
     }
 }
 
-fn described_partition(
+/// What is told of one partition.
+pub(super) fn described_partition(
     number: i32,
     partition: &Partition,
     node_id: i32,

@@ -4,12 +4,20 @@
 //! `mod`, a row in the table; it is then advertised too, since both follow from the table. Produce stands
 //! apart: its first half runs while earlier requests of the connection still wait.
 
+mod alter_partition_reassignments;
 mod api_versions;
+mod create_acls;
 mod create_topics;
+mod delete_acls;
 mod delete_groups;
 mod delete_topics;
+mod describe_acls;
+mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
+mod describe_topic_partitions;
+mod elect_leaders;
 mod fetch;
 mod find_coordinator;
 mod group;
@@ -19,10 +27,12 @@ mod join_group;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;
+mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 
@@ -71,9 +81,19 @@ serve! {
     CreateTopics => create_topics::handle,
     DeleteTopics => delete_topics::handle,
     InitProducerId => init_producer_id::handle,
+    OffsetForLeaderEpoch => offset_for_leader_epoch::handle,
+    DescribeAcls => describe_acls::handle,
+    CreateAcls => create_acls::handle,
+    DeleteAcls => delete_acls::handle,
     DescribeConfigs => describe_configs::handle,
+    DescribeLogDirs => describe_log_dirs::handle,
     DeleteGroups => delete_groups::handle,
+    ElectLeaders => elect_leaders::handle,
+    AlterPartitionReassignments => alter_partition_reassignments::handle,
+    ListPartitionReassignments => list_partition_reassignments::handle,
     OffsetDelete => offset_delete::handle,
+    DescribeCluster => describe_cluster::handle,
+    DescribeTopicPartitions => describe_topic_partitions::handle,
 }
 
 /// The facts of one request.

@@ -28,9 +28,9 @@ async fn list(client: &mut Client, version: i16, timestamp: i64) -> ListOffsetsP
     response.topics[0].partitions[0].clone()
 }
 
-/// `(error, offset, timestamp)` of version 10.
+/// `(error, offset, timestamp)` of the newest version.
 async fn found(client: &mut Client, timestamp: i64) -> (ErrorCode, i64, i64) {
-    let answer = list(client, 10, timestamp).await;
+    let answer = list(client, 11, timestamp).await;
     (answer.error_code, answer.offset, answer.timestamp)
 }
 
@@ -56,7 +56,7 @@ async fn timed() -> (Server, Client) {
 #[tokio::test]
 async fn the_ends_have_no_timestamp() {
     let (_server, mut client) = timed().await;
-    for version in 1..=10 {
+    for version in 1..=11 {
         let latest = list(&mut client, version, -1).await;
         assert_eq!((latest.offset, latest.timestamp), (6, -1));
         let earliest = list(&mut client, version, -2).await;
@@ -65,6 +65,7 @@ async fn the_ends_have_no_timestamp() {
     }
     assert_eq!(found(&mut client, -4).await, (ErrorCode::NONE, 0, -1));
     assert_eq!(found(&mut client, -5).await, (ErrorCode::NONE, -1, -1));
+    assert_eq!(found(&mut client, -6).await, (ErrorCode::NONE, -1, -1));
 }
 
 /// trap 39, trap 75
@@ -112,7 +113,7 @@ async fn an_empty_partition_begins_and_ends_at_0() {
 #[tokio::test]
 async fn questions_that_a_version_lacks_are_unsupported() {
     let (_server, mut client) = timed().await;
-    for (version, timestamp) in [(6, -3), (7, -4), (8, -5), (10, -6)] {
+    for (version, timestamp) in [(6, -3), (7, -4), (8, -5), (10, -6), (11, -7)] {
         let code = list(&mut client, version, timestamp).await.error_code;
         assert_eq!(code, ErrorCode::UNSUPPORTED_VERSION);
     }

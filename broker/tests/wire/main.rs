@@ -8,8 +8,10 @@
 mod support;
 
 mod admin;
+mod cluster;
 mod configs;
 mod connection;
+mod epochs;
 mod fetch;
 mod fetch_sessions;
 mod group_admin;
@@ -19,6 +21,7 @@ mod hostile;
 mod list_offsets;
 mod metadata;
 mod mutated;
+mod pages;
 mod produce;
 mod random;
 mod refused;
