@@ -95,13 +95,17 @@ impl AppendFailure {
 }
 
 impl ChangeFailure {
-    /// The code in the responses of CreateTopics and DeleteTopics.
+    /// The code in the responses of CreateTopics, CreatePartitions and DeleteTopics.
     pub fn code(&self) -> ErrorCode {
         match self {
             ChangeFailure::Refused(refused) => match refused {
                 TopicRefused::Exists(_) => ErrorCode::TOPIC_ALREADY_EXISTS,
-                TopicRefused::Name => ErrorCode::INVALID_TOPIC_EXCEPTION,
-                TopicRefused::Partitions(_) => ErrorCode::INVALID_PARTITIONS,
+                TopicRefused::Name | TopicRefused::FixedPartitions(_) => {
+                    ErrorCode::INVALID_TOPIC_EXCEPTION
+                }
+                TopicRefused::Partitions(_) | TopicRefused::NotMore { .. } => {
+                    ErrorCode::INVALID_PARTITIONS
+                }
                 TopicRefused::Config(_) => ErrorCode::INVALID_CONFIG,
             },
             ChangeFailure::Unknown => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,

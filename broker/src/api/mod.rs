@@ -7,15 +7,18 @@
 mod alter_partition_reassignments;
 mod api_versions;
 mod create_acls;
+mod create_partitions;
 mod create_topics;
 mod delete_acls;
 mod delete_groups;
+mod delete_records;
 mod delete_topics;
 mod describe_acls;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
+mod describe_producers;
 mod describe_topic_partitions;
 mod elect_leaders;
 mod fetch;
@@ -80,6 +83,7 @@ serve! {
     ApiVersions => api_versions::handle,
     CreateTopics => create_topics::handle,
     DeleteTopics => delete_topics::handle,
+    DeleteRecords => delete_records::handle,
     InitProducerId => init_producer_id::handle,
     OffsetForLeaderEpoch => offset_for_leader_epoch::handle,
     DescribeAcls => describe_acls::handle,
@@ -87,12 +91,14 @@ serve! {
     DeleteAcls => delete_acls::handle,
     DescribeConfigs => describe_configs::handle,
     DescribeLogDirs => describe_log_dirs::handle,
+    CreatePartitions => create_partitions::handle,
     DeleteGroups => delete_groups::handle,
     ElectLeaders => elect_leaders::handle,
     AlterPartitionReassignments => alter_partition_reassignments::handle,
     ListPartitionReassignments => list_partition_reassignments::handle,
     OffsetDelete => offset_delete::handle,
     DescribeCluster => describe_cluster::handle,
+    DescribeProducers => describe_producers::handle,
     DescribeTopicPartitions => describe_topic_partitions::handle,
 }
 

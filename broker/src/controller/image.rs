@@ -60,6 +60,19 @@ pub enum TopicRefused {
         "{0} partitions: a topic has 1 to {PARTITIONS_MAX}, all together {PARTITIONS_TOTAL_MAX}"
     )]
     Partitions(i32),
+    /// No more than the topic has.
+    #[error("topic {name} has {has} partitions already: {asked} would not be more")]
+    NotMore {
+        /// The topic.
+        name: Arc<str>,
+        /// What it has.
+        has: i32,
+        /// What was asked for.
+        asked: i32,
+    },
+    /// The broker finds its own state by the number of partitions.
+    #[error("{0} cannot be given more partitions: what lies in it is found by their number")]
+    FixedPartitions(Arc<str>),
     /// A setting is unknown or its value wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -119,7 +132,26 @@ impl Image {
         Ok(config)
     }
 
-    /// Adds a topic that [`Image::check`] accepted.
+    /// Whether a topic could have so many partitions; gives it as it would be.
+    pub fn check_growth(&self, id: Uuid, asked: i32) -> Option<Result<TopicRecord, TopicRefused>> {
+        let topic = self.topics().find(|topic| topic.id == id)?;
+        let (name, has) = (Arc::clone(&topic.name), topic.partitions);
+        let others: i32 = self.topics().map(|topic| topic.partitions).sum::<i32>() - has;
+        Some(if topic_name::is_vital(&name) {
+            Err(TopicRefused::FixedPartitions(name))
+        } else if asked <= has {
+            Err(TopicRefused::NotMore { name, has, asked })
+        } else if asked > PARTITIONS_MAX.min(PARTITIONS_TOTAL_MAX - others) {
+            Err(TopicRefused::Partitions(asked))
+        } else {
+            Ok(TopicRecord {
+                partitions: asked,
+                ..topic.clone()
+            })
+        })
+    }
+
+    /// Adds a topic that [`Image::check`] accepted, or has it take the place of what it was.
     pub fn insert(&mut self, topic: TopicRecord) {
         self.topics.insert(Arc::clone(&topic.name), topic);
     }
@@ -290,6 +322,37 @@ mod tests {
             Err(TopicRefused::Partitions(many))
         );
         assert!(image.check("c", PARTITIONS_MAX, &none).is_ok());
+    }
+
+    #[test]
+    fn a_topic_grows_within_the_bounds_unless_its_partitions_are_fixed() {
+        let mut image = sample();
+        image.insert(topic("__headrace_positions", 1));
+        let id = |name: &str| topic(name, 1).id;
+        let grown = image.check_growth(id("b"), 5).unwrap().unwrap();
+        assert_eq!((&*grown.name, grown.partitions), ("b", 5));
+        for asked in [3, 2, 0, -1] {
+            let refused = image.check_growth(id("b"), asked).unwrap();
+            let (name, has) = ("b".into(), 3);
+            assert_eq!(refused, Err(TopicRefused::NotMore { name, has, asked }));
+        }
+        let many = PARTITIONS_MAX + 1;
+        let refused = image.check_growth(id("b"), many).unwrap();
+        assert_eq!(refused, Err(TopicRefused::Partitions(many)));
+        let fixed = image.check_growth(id("__headrace_positions"), 2).unwrap();
+        assert!(matches!(fixed, Err(TopicRefused::FixedPartitions(_))));
+        assert_eq!(image.check_growth(Uuid::from_u128(1), 2), None);
+        image.insert(TopicRecord {
+            partitions: PARTITIONS_MAX,
+            ..topic("c", 1)
+        });
+        image.insert(TopicRecord {
+            partitions: PARTITIONS_MAX - 6,
+            ..topic("d", 1)
+        });
+        assert!(image.check_growth(id("b"), 4).unwrap().is_ok());
+        let refused = image.check_growth(id("b"), 5).unwrap();
+        assert_eq!(refused, Err(TopicRefused::Partitions(5)), "all together");
     }
 
     #[test]

@@ -88,6 +88,13 @@ pub enum Event<T> {
     WriteCaching(bool),
     /// Records below the offset are no longer needed. Moves at most to the high watermark, and not back.
     MoveLogStart(Offset),
+    /// The same, and an answer once the log begins there durably.
+    DeleteRecords {
+        /// The offset.
+        below: Offset,
+        /// Comes back in [`Effect::Reply`].
+        token: T,
+    },
     /// Everything below the offset is written.
     Written(Offset),
     /// Everything up to the entry is durable.
@@ -214,11 +221,14 @@ impl<T> Core<T> {
             Event::Append(append) => self.arriving.push_back(append),
             Event::WriteCaching(on) => self.caching = on,
             Event::Roll { now_ms } => self.want(Entry::Roll { at_ms: now_ms }),
-            Event::MoveLogStart(offset) => {
-                let offset = offset.min(self.high_watermark);
-                if offset > self.log_start {
-                    self.want(Entry::LogStart { offset });
-                }
+            Event::MoveLogStart(offset) => self.move_log_start(offset),
+            Event::DeleteRecords { token, .. } if self.failed => {
+                effects.push(Effect::Reply(token, Err(AppendFailure::LogClosed)));
+            }
+            Event::DeleteRecords { below, token } => {
+                let below = below.min(self.high_watermark);
+                self.move_log_start(below);
+                self.answers.park_until_start(below, token);
             }
             Event::Written(offset) => self.written = self.written.max(offset),
             Event::Durable(index) => self.group.durable(index),
@@ -239,6 +249,7 @@ impl<T> Core<T> {
             self.answers.written(self.written, effects);
         }
         self.answers.committed(self.high_watermark, effects);
+        self.answers.started(self.log_start, effects);
         self.yield_window(effects);
         self.assert_order();
         more && !self.failed
@@ -406,6 +417,19 @@ impl<T> Core<T> {
             self.window_due = false;
             self.group.window_starts(start);
             effects.push(Effect::Window(start));
+        }
+    }
+
+    fn move_log_start(&mut self, to: Offset) {
+        let to = to.min(self.high_watermark);
+        let wanted = self.wanted.iter().filter_map(|entry| match entry {
+            Entry::LogStart { offset } => Some(*offset),
+            _ => None,
+        });
+        // what somebody wanted in this turn already may lie further
+        let offset = wanted.fold(to, Offset::max);
+        if offset > self.log_start {
+            self.want(Entry::LogStart { offset });
         }
     }
 

@@ -47,7 +47,7 @@ pub use topics::{NotServed, Partition, Topic, Topics};
 pub use waiters::{Parked, Waiters};
 
 use crate::topic_config::Flush;
-use producers::SequenceError;
+use producers::{Known, SequenceError};
 use shard::{Message, Slot};
 use space::{SpaceGuard, Writer};
 
@@ -186,6 +186,25 @@ impl Handle {
         let slot = self.0.slot;
         let sent = self.0.inbox.send(Message::Flush { slot, flush }).await;
         sent.map_err(|_| AppendFailure::Stopping)
+    }
+
+    /// Has the log begin at `below`, which is not past the high watermark; resolves once it does so durably.
+    pub async fn delete_records(&self, below: Offset) -> Result<Pending, AppendFailure> {
+        let (reply, answer) = oneshot::channel();
+        let slot = self.0.slot;
+        let message = Message::DeleteRecords { slot, below, reply };
+        let sent = self.0.inbox.send(message).await;
+        sent.map_err(|_| AppendFailure::Stopping)?;
+        Ok(Pending(answer))
+    }
+
+    /// The idempotent producers that it remembers, in no order.
+    pub async fn producers(&self) -> Result<Vec<Known>, AppendFailure> {
+        let (reply, answer) = oneshot::channel();
+        let slot = self.0.slot;
+        let sent = self.0.inbox.send(Message::Producers { slot, reply }).await;
+        sent.map_err(|_| AppendFailure::Stopping)?;
+        answer.await.map_err(|_| AppendFailure::Deleted)
     }
 
     /// Why the partition takes no more writes until the next start; reads go on.

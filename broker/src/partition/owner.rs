@@ -3,9 +3,10 @@
 //! It may block: on the disk, and on the shards that take and drop logs for it. The last catalogue written
 //! is the truth; an image whose write failed is thrown away.
 
+mod grow;
 mod load;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
@@ -21,7 +22,7 @@ pub(super) use load::forget_votes;
 
 use super::boot::Identity;
 use super::opener::{Existing, OpenFailure, Opened, Place, open_all};
-use super::registry::{ChangeFailure, NewTopic};
+use super::registry::{ChangeFailure, Growth, NewTopic};
 use super::shard::{Adopt, Message, Slot, answer};
 use super::space::{SpaceGuard, Writer};
 use super::topics::{Partition, Topic, Topics};
@@ -57,6 +58,12 @@ pub(super) enum Change {
         id: Uuid,
         reply: Reply<()>,
     },
+    /// Give a topic more partitions, or only check whether it could have so many.
+    Grow {
+        growth: Growth,
+        validate_only: bool,
+        reply: Reply<()>,
+    },
     TakeProducerIds {
         reply: Reply<Range<i64>>,
     },
@@ -90,6 +97,8 @@ pub(super) struct Owner {
     states: HashMap<GroupId, VoteState>,
     /// What a clean stop left of each log, until it is opened.
     checkpoints: Checkpoints,
+    /// Topics whose growth may be in the catalogue on disk, or not: its write failed.
+    unsure: HashSet<Uuid>,
 }
 
 impl Owner {
@@ -110,6 +119,7 @@ impl Owner {
             next_slot: 0,
             states: HashMap::new(),
             checkpoints: Checkpoints::default(),
+            unsure: HashSet::new(),
         }
     }
 
@@ -120,6 +130,12 @@ impl Owner {
                 Change::Create { topic, reply } => answer(reply, self.create(topic)),
                 Change::Validate { topic, reply } => answer(reply, self.check(&topic)),
                 Change::Delete { id, reply } => answer(reply, self.delete(id)),
+                Change::Grow {
+                    growth,
+                    validate_only: true,
+                    reply,
+                } => answer(reply, self.check_growth(&growth).map(drop)),
+                Change::Grow { growth, reply, .. } => answer(reply, self.grow(&growth)),
                 Change::TakeProducerIds { reply } => answer(reply, self.take_producer_ids()),
                 Change::Stop { reply } => {
                     let result = self.stop_shards();
@@ -177,13 +193,7 @@ impl Owner {
             partitions,
             overrides,
         };
-        let opened = self.open(std::slice::from_ref(&record), Existing::May);
-        let handles = all_or_none(opened.into_iter().flatten());
-        let handles = handles.map_err(|(partition, reason)| {
-            warn!(topic = %record.name, partition, %reason, "topic is not created");
-            self.remove_logs(record.id, record.partitions);
-            ChangeFailure::Disk(reason.to_string())
-        })?;
+        let handles = self.open_new(&record, 0..partitions)?;
         let mut image = self.image.clone();
         image.insert(record.clone());
         if let Err(failed) = self.write(image) {
@@ -214,7 +224,7 @@ impl Owner {
         self.topics.store(Arc::new(topics));
         let served = topic.iter().flat_map(|topic| topic.served());
         drop_logs(&served.cloned().collect::<Vec<_>>(), Votes::Go);
-        self.remove_logs(id, record.partitions);
+        self.remove_logs(id, 0..record.partitions);
         info!(topic = %record.name, %id, "topic is deleted");
         Ok(())
     }
@@ -237,30 +247,45 @@ impl Owner {
     }
 
     /// Removes directories; what stays behind is removed by the next start.
-    fn remove_logs(&self, id: Uuid, partitions: i32) {
-        for partition in 0..partitions {
+    fn remove_logs(&self, id: Uuid, partitions: Range<i32>) {
+        for partition in partitions {
             if let Err(failed) = self.data.remove_log(id, partition) {
                 warn!(%failed, "directory of a deleted partition is not removed");
             }
         }
     }
 
-    /// Opens all partitions of these topics side by side and hands them to the shards; one result for each
-    /// topic, in their order, with one for each of its partitions.
-    fn open(&mut self, topics: &[TopicRecord], existing: Existing) -> Vec<Vec<OpenedPartition>> {
+    /// Makes the logs of new partitions and has them served; all of them, or none.
+    fn open_new(
+        &mut self,
+        topic: &TopicRecord,
+        partitions: Range<i32>,
+    ) -> Result<Vec<Handle>, ChangeFailure> {
+        let opened = self.open(&[(topic, partitions.clone())], Existing::May);
+        let handles = all_or_none(partitions.clone().zip(opened.into_iter().flatten()));
+        handles.map_err(|(partition, reason)| {
+            warn!(topic = %topic.name, partition, %reason, "partitions are not created");
+            self.remove_logs(topic.id, partitions);
+            ChangeFailure::Disk(reason.to_string())
+        })
+    }
+
+    /// Opens these partitions of topics side by side and hands them to the shards; one result for each topic, in
+    /// their order, with one for each of its partitions.
+    fn open(&mut self, topics: &[Wanted<'_>], existing: Existing) -> Vec<Vec<OpenedPartition>> {
         let places = topics.iter();
-        let places = places.flat_map(|topic| self.places(topic, existing));
+        let places = places.flat_map(|wanted| self.places(wanted, existing));
         let places = places.collect();
         let opened = open_all(&self.data.disk(), places, self.clock.wall_ms());
         let mut opened = opened.into_iter();
         let mut adopting = Vec::with_capacity(topics.len());
-        for topic in topics {
+        for (topic, partitions) in topics {
             let config = parsed(topic);
             let adopt = |(partition, opened): (i32, Result<Opened, OpenFailure>)| {
                 opened.map(|opened| self.adopt(partition, opened, &config))
             };
-            let logs: Vec<_> = (0..topic.partitions).zip(&mut opened).map(adopt).collect();
-            adopting.push((topic, logs));
+            let logs: Vec<_> = partitions.clone().zip(&mut opened).map(adopt).collect();
+            adopting.push((*topic, logs));
         }
         let finish = adopting
             .into_iter()
@@ -268,7 +293,7 @@ impl Owner {
         finish.collect()
     }
 
-    fn places(&mut self, topic: &TopicRecord, existing: Existing) -> Vec<Place> {
+    fn places(&mut self, (topic, partitions): &Wanted<'_>, existing: Existing) -> Vec<Place> {
         let config = log_config(&parsed(topic));
         let node = u32::try_from(self.data.node_id()).expect("node ids are not negative");
         let place = |partition| {
@@ -290,7 +315,7 @@ impl Owner {
                 checkpoint: self.checkpoints.remove(&GroupId::from(&identity)),
             }
         };
-        (0..topic.partitions).map(place).collect()
+        partitions.clone().map(place).collect()
     }
 
     /// Hands a log to the next shard in turn.
@@ -325,6 +350,9 @@ impl Owner {
         }
     }
 }
+
+/// A topic, and which of its partitions to open.
+type Wanted<'a> = (&'a TopicRecord, Range<i32>);
 
 /// A partition that was opened, or why it was not.
 type OpenedPartition = Result<Handle, OpenFailure>;
@@ -363,13 +391,13 @@ fn finish_opening(
     finished.collect()
 }
 
-/// The handles of a new topic; if one partition failed, those that opened are dropped again.
+/// The handles of new partitions; if one failed, those that opened are dropped again.
 fn all_or_none(
-    opened: impl Iterator<Item = OpenedPartition>,
+    opened: impl Iterator<Item = (i32, OpenedPartition)>,
 ) -> Result<Vec<Handle>, (i32, OpenFailure)> {
     let mut handles = Vec::new();
     let mut failed = None;
-    for (partition, opened) in (0..).zip(opened) {
+    for (partition, opened) in opened {
         match opened {
             Ok(handle) => handles.push(handle),
             Err(reason) => failed = failed.or(Some((partition, reason))),

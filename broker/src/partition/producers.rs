@@ -83,6 +83,19 @@ struct Producer {
     batches: VecDeque<Remembered>,
 }
 
+/// What others are told of a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Its id.
+    pub id: i64,
+    /// The newest epoch seen.
+    pub epoch: i16,
+    /// Sequence number of its last record.
+    pub last_sequence: i32,
+    /// When it last sent something, by the broker's clock, milliseconds since 1970.
+    pub seen_ms: i64,
+}
+
 /// All idempotent producers of one partition.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Producers {
@@ -161,6 +174,16 @@ impl Producers {
     /// The producers known.
     pub fn ids(&self) -> impl Iterator<Item = i64> + '_ {
         self.by_id.keys().copied()
+    }
+
+    /// What is known of each producer, in no order.
+    pub fn known(&self) -> impl Iterator<Item = Known> + '_ {
+        self.by_id.iter().map(|(id, producer)| Known {
+            id: *id,
+            epoch: producer.epoch,
+            last_sequence: producer.batches.back().map_or(-1, |batch| batch.last),
+            seen_ms: producer.seen_ms,
+        })
     }
 
     /// The number of producers known.

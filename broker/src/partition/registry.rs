@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! create: open the logs (directories durable) -> catalogue durable -> visible -> answer
+//! grow:   the same, for the partitions that are new
 //! delete: catalogue durable -> gone from view -> logs dropped -> directories removed -> answer
 //! ```
 //! A crash in between leaves directories that no topic names; the next start removes them.
@@ -52,6 +53,15 @@ pub struct NewTopic {
     pub partitions: i32,
     /// Its settings, as the client wrote them.
     pub overrides: Overrides,
+}
+
+/// More partitions for a topic.
+#[derive(Debug, Clone, Copy)]
+pub struct Growth {
+    /// The topic's id.
+    pub id: Uuid,
+    /// How many it shall have, with those it has.
+    pub partitions: i32,
 }
 
 /// Why a change was not made.
@@ -227,6 +237,26 @@ impl Registry {
     /// Deletes a topic and its data; it is gone for good when this returns.
     pub async fn delete(&self, id: Uuid) -> Result<(), ChangeFailure> {
         self.change(|reply| Change::Delete { id, reply }).await
+    }
+
+    /// Gives a topic more partitions; they are durable and usable when this returns.
+    pub async fn grow(&self, growth: Growth) -> Result<(), ChangeFailure> {
+        self.change(|reply| Change::Grow {
+            growth,
+            validate_only: false,
+            reply,
+        })
+        .await
+    }
+
+    /// Checks whether a topic could have so many partitions, and makes none.
+    pub async fn validate_growth(&self, growth: Growth) -> Result<(), ChangeFailure> {
+        self.change(|reply| Change::Grow {
+            growth,
+            validate_only: true,
+            reply,
+        })
+        .await
     }
 
     /// Takes a block of producer ids that nobody else gets, also after a crash.

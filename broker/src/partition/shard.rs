@@ -28,6 +28,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::core::{Append, Core, Effect, Event};
 use super::opener::{OpenFailure, Opened, close_all};
+use super::producers::Known;
 use super::syncer::Syncer;
 use super::upkeep::{Rules, Stats};
 use super::votes::Votes;
@@ -101,6 +102,17 @@ pub(super) enum Message {
     MoveLogStart {
         slot: Slot,
         to: Offset,
+    },
+    /// The same, and an answer once the log begins there durably; all but the log start of it means nothing.
+    DeleteRecords {
+        slot: Slot,
+        below: Offset,
+        reply: Reply,
+    },
+    /// Tell of the producers that are known.
+    Producers {
+        slot: Slot,
+        reply: oneshot::Sender<Vec<Known>>,
     },
     /// Do what is due for all logs.
     Upkeep {
@@ -246,6 +258,14 @@ impl Shard {
             }
             Message::Flush { slot, flush } => self.set_flush(slot, flush),
             Message::MoveLogStart { slot, to } => self.step(slot, Event::MoveLogStart(to)),
+            Message::DeleteRecords { slot, below, reply } => {
+                self.delete_records(slot, below, reply);
+            }
+            Message::Producers { slot, reply } => {
+                if let Some(owned) = self.partitions.get(&slot) {
+                    answer(reply, owned.core.producers().known().collect());
+                }
+            }
             Message::Upkeep { stats, reply } => {
                 self.upkeep(&stats);
                 answer(reply, ());
@@ -326,6 +346,16 @@ impl Shard {
             }
         };
         answer(token, Err(refused));
+    }
+
+    fn delete_records(&mut self, slot: Slot, below: Offset, token: Reply) {
+        if self.stop.is_some() {
+            answer(token, Err(AppendFailure::Stopping));
+        } else if self.partitions.contains_key(&slot) {
+            self.step(slot, Event::DeleteRecords { below, token });
+        } else {
+            answer(token, Err(AppendFailure::Deleted));
+        }
     }
 
     /// A tenth of a second went by, or more if the thread was busy. Lone voters do not mind.

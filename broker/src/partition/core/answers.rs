@@ -1,4 +1,4 @@
-//! Answers that wait until what they speak of is written, or committed.
+//! Answers that wait until what they speak of is written or committed, or the log begins where they say.
 
 use std::collections::VecDeque;
 
@@ -15,20 +15,23 @@ struct Waiting<T> {
     answer: Appended,
 }
 
-/// The answers of one partition, each list ordered by what it needs.
+/// The answers of one partition; the first two lists are ordered by what their answers need.
 #[derive(Debug)]
 pub(super) struct Answers<T> {
     /// To acks=1 (and 0, which the wire does not carry).
-    until_written: VecDeque<Waiting<T>>,
+    written: VecDeque<Waiting<T>>,
     /// To acks=all.
-    until_committed: VecDeque<Waiting<T>>,
+    committed: VecDeque<Waiting<T>>,
+    /// To who wants the log to begin at `needs`, in no order: they are few.
+    started: Vec<(Offset, T)>,
 }
 
 impl<T> Default for Answers<T> {
     fn default() -> Answers<T> {
         Answers {
-            until_written: VecDeque::new(),
-            until_committed: VecDeque::new(),
+            written: VecDeque::new(),
+            committed: VecDeque::new(),
+            started: Vec::new(),
         }
     }
 }
@@ -38,8 +41,8 @@ impl<T> Answers<T> {
     pub(super) fn park(&mut self, acks: Acks, token: T, answer: Appended) {
         let needs = answer.last_offset.plus(1);
         let waiting = match acks {
-            Acks::None | Acks::Leader => &mut self.until_written,
-            Acks::All => &mut self.until_committed,
+            Acks::None | Acks::Leader => &mut self.written,
+            Acks::All => &mut self.committed,
         };
         let parked = Waiting {
             needs,
@@ -54,19 +57,41 @@ impl<T> Answers<T> {
         waiting.insert(place, parked);
     }
 
+    /// Parks the answer to who wants the log to begin at `start`.
+    pub(super) fn park_until_start(&mut self, start: Offset, token: T) {
+        self.started.push((start, token));
+    }
+
+    /// The log begins here, durably.
+    pub(super) fn started(&mut self, log_start: Offset, effects: &mut Vec<Effect<T>>) {
+        let there = |waiting: &mut (Offset, T)| waiting.0 <= log_start;
+        let answered = self.started.extract_if(.., there);
+        effects.extend(answered.map(|(_, token)| {
+            let answer = Appended {
+                base_offset: log_start,
+                last_offset: log_start,
+                log_append_time: -1,
+                log_start,
+            };
+            Effect::Reply(token, Ok(answer))
+        }));
+    }
+
     pub(super) fn written(&mut self, upto: Offset, effects: &mut Vec<Effect<T>>) {
-        answer(&mut self.until_written, upto, effects);
+        answer(&mut self.written, upto, effects);
     }
 
     pub(super) fn committed(&mut self, upto: Offset, effects: &mut Vec<Effect<T>>) {
-        answer(&mut self.until_committed, upto, effects);
+        answer(&mut self.committed, upto, effects);
     }
 
     /// Tells all that wait that it came to nothing.
     pub(super) fn refuse(&mut self, failure: AppendFailure, effects: &mut Vec<Effect<T>>) {
-        let written = self.until_written.drain(..);
-        let waiting = written.chain(self.until_committed.drain(..));
+        let written = self.written.drain(..);
+        let waiting = written.chain(self.committed.drain(..));
         effects.extend(waiting.map(|waiting| Effect::Reply(waiting.token, Err(failure))));
+        let starting = self.started.drain(..);
+        effects.extend(starting.map(|(_, token)| Effect::Reply(token, Err(failure))));
     }
 }
 

@@ -40,7 +40,11 @@ impl Owner {
         if catalogue.is_none() && unnamed > 0 {
             return Err(LoadError::CatalogueMissing(unnamed));
         }
-        let opened = self.open(&records, Existing::Must);
+        let wanted: Vec<_> = records
+            .iter()
+            .map(|topic| (topic, 0..topic.partitions))
+            .collect();
+        let opened = self.open(&wanted, Existing::Must);
         let mut topics = Topics::default();
         for (record, opened) in records.into_iter().zip(opened) {
             let partitions = as_found(&record, opened)?;
