@@ -36,7 +36,8 @@ pub(super) async fn handle(call: Call, request: CreateTopicsRequest) -> CreateTo
             if topics.iter().any(|result| result.name == topic.name) {
                 continue;
             }
-            Err(invalid("the topic stands in the request more than once"))
+            let message = format!("topic {} stands in the request more than once", topic.name);
+            Err((ErrorCode::INVALID_REQUEST, message))
         } else {
             create(&call, topic, request.validate_only).await
         };
@@ -62,7 +63,10 @@ async fn create(
     validate_only: bool,
 ) -> Result<CreatableTopicResult, Refused> {
     if topic_name::is_internal(&asked.name) {
-        let message = "the broker makes this topic itself".to_owned();
+        let message = format!(
+            "the broker makes {} itself, when it first needs it",
+            asked.name
+        );
         return Err((ErrorCode::INVALID_TOPIC_EXCEPTION, message));
     }
     let partitions = partitions(call, asked)?;
@@ -101,7 +105,10 @@ fn partitions(call: &Call, asked: &CreatableTopic) -> Result<i32, Refused> {
         1 => {}
         -1 if defaults => {}
         found => {
-            let message = format!("replication factor {found}; there is one broker");
+            let message = format!(
+                "replication factor {found} for topic {}: there is one broker; ask for 1 (or -1 from version 4 on)",
+                asked.name
+            );
             return Err((ErrorCode::INVALID_REPLICATION_FACTOR, message));
         }
     }
@@ -125,7 +132,10 @@ fn assigned(call: &Call, asked: &CreatableTopic) -> Result<i32, Refused> {
     let dense = (0..).zip(&indexes).all(|(place, index)| place == *index);
     let here = |brokers: &[i32]| brokers == [call.node.id];
     if !dense || !asked.assignments.iter().all(|one| here(&one.broker_ids)) {
-        let message = "partitions are numbered from 0, each on broker 1 alone".to_owned();
+        let message = format!(
+            "assignments number the partitions of topic {} from 0 without a gap, each on broker {} alone: there is no other",
+            asked.name, call.node.id
+        );
         return Err((ErrorCode::INVALID_REPLICA_ASSIGNMENT, message));
     }
     i32::try_from(indexes.len()).map_err(|_| invalid("too many partitions"))
@@ -135,7 +145,10 @@ fn overrides(asked: &CreatableTopic) -> Result<Overrides, Refused> {
     let mut overrides = Overrides::new();
     for config in &asked.configs {
         let Some(value) = &config.value else {
-            let message = format!("{} has no value", config.name);
+            let message = format!(
+                "setting {} has no value; leave it out for its default",
+                config.name
+            );
             return Err((ErrorCode::INVALID_CONFIG, message));
         };
         overrides.insert(config.name.as_str().to_owned(), value.as_str().to_owned());

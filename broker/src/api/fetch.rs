@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout_at};
 
 use self::read::{Pass, Waits, read};
-use super::Call;
+use super::{Call, leader_hints};
 use crate::fetch_session::{Ask, Moment, Wanted};
 use crate::partition::{Handle, Parked, Topics};
 
@@ -69,6 +69,7 @@ pub(super) async fn handle(call: Call, mut request: FetchRequest) -> FetchRespon
         ..FetchResponse::default()
     };
     sessions.finish(moment(), ticket, &asked.wanted, &mut answer);
+    leader_hints::in_fetch(&call.node, call.version, &mut answer);
     answer
 }
 

@@ -17,6 +17,9 @@ use super::Call;
 use crate::error::read_code;
 use crate::partition::{Handle, NotServed, Topic};
 
+/// The isolation level of a client that sees decided transactions only.
+const READ_COMMITTED: i8 = 1;
+
 /// An offset, and the timestamp it was found by (-1 if by none).
 type Found = Option<(Offset, i64)>;
 
@@ -26,7 +29,7 @@ pub(super) async fn handle(call: Call, request: ListOffsetsRequest) -> ListOffse
         let topic = call.node.registry.topic(&name);
         let mut answers = Vec::with_capacity(partitions.len());
         for asked in partitions {
-            answers.push(answer(&call, topic.as_ref(), &asked).await);
+            answers.push(answer(&call, topic.as_ref(), &asked, request.isolation_level).await);
         }
         topics.push(ListOffsetsTopicResponse {
             name,
@@ -43,6 +46,7 @@ async fn answer(
     call: &Call,
     topic: Option<&Arc<Topic>>,
     asked: &ListOffsetsPartition,
+    isolation_level: i8,
 ) -> ListOffsetsPartitionResponse {
     let mut answer = ListOffsetsPartitionResponse {
         partition_index: asked.partition_index,
@@ -57,7 +61,13 @@ async fn answer(
         }
     };
     let view = handle.view();
-    match find(handle, &view, asked, call.version).await {
+    // what is not decided is not there for a reader of committed records
+    let upto = if isolation_level == READ_COMMITTED {
+        view.last_stable()
+    } else {
+        view.high_watermark()
+    };
+    match find(handle, &view, asked, (call.version, upto)).await {
         Err(error_code) => answer.error_code = error_code,
         Ok(None) => {}
         Ok(Some((offset, timestamp))) => {
@@ -75,10 +85,9 @@ async fn find(
     handle: &Handle,
     view: &Arc<LogView>,
     asked: &ListOffsetsPartition,
-    version: i16,
+    (version, upto): (i16, Offset),
 ) -> Result<Found, ErrorCode> {
     check_epoch(view, asked.current_leader_epoch)?;
-    let upto = view.last_stable();
     match asked.timestamp {
         LATEST => Ok(Some((upto, -1))),
         EARLIEST => Ok(Some((view.log_start(), -1))),

@@ -5,6 +5,7 @@
 
 mod batch;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use headrace_protocol::produce::{
@@ -14,7 +15,7 @@ use headrace_protocol::produce::{
 use headrace_protocol::{ErrorCode, Str};
 use tokio::time::{Instant, timeout_at};
 
-use super::{Answer, Call, Outcome, Refusal, encoded};
+use super::{Answer, Call, Outcome, Refusal, encoded, leader_hints};
 use crate::controller::topic_name;
 use crate::partition::{Acks, AppendFailure, Pending, Topic};
 use batch::Rejected;
@@ -50,12 +51,15 @@ pub(super) async fn begin(request: ProduceRequest, call: Call) -> Answer {
     };
     let deadline = Instant::now() + limit;
     let (correlation_id, version) = (call.correlation_id, call.version);
+    // not the call: it would keep the request's frame
+    let node = Arc::clone(&call.node);
     let mut topics = Vec::with_capacity(request.topic_data.len());
     for topic in request.topic_data {
         topics.push(begin_topic(&call, topic, acks).await);
     }
     Box::pin(async move {
-        let response = finish(topics, deadline).await;
+        let mut response = finish(topics, deadline).await;
+        leader_hints::in_produce(&node, version, &mut response);
         if acks == Some(Acks::None) {
             return silence(&response);
         }
@@ -86,7 +90,7 @@ async fn begin_topic(call: &Call, asked: TopicProduceData, acks: Option<Acks>) -
     }
 }
 
-fn find(call: &Call, name: &str, id: uuid::Uuid) -> Result<std::sync::Arc<Topic>, ErrorCode> {
+fn find(call: &Call, name: &str, id: uuid::Uuid) -> Result<Arc<Topic>, ErrorCode> {
     let registry = &call.node.registry;
     let topic = if call.version >= 13 {
         registry

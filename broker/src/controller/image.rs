@@ -57,7 +57,7 @@ pub enum TopicRefused {
     Name,
     /// Not a possible number of partitions.
     #[error(
-        "{0} partitions: a topic has 1 to {PARTITIONS_MAX}, all together {PARTITIONS_TOTAL_MAX}"
+        "{0} partitions: a topic has 1 to {PARTITIONS_MAX}, all topics together at most {PARTITIONS_TOTAL_MAX}"
     )]
     Partitions(i32),
     /// No more than the topic has.

@@ -110,6 +110,7 @@ async fn an_empty_partition_begins_and_ends_at_0() {
     assert_eq!(found(&mut client, 5).await, (ErrorCode::NONE, -1, -1));
 }
 
+/// Trap 39.
 #[tokio::test]
 async fn questions_that_a_version_lacks_are_unsupported() {
     let (_server, mut client) = timed().await;
@@ -119,6 +120,7 @@ async fn questions_that_a_version_lacks_are_unsupported() {
     }
 }
 
+/// Trap 36, trap 39.
 #[tokio::test]
 async fn unknown_topics_and_other_epochs_have_their_codes() {
     let (_server, mut client) = timed().await;

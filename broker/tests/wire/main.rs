@@ -19,6 +19,7 @@ mod group_admin;
 mod group_answers;
 mod groups;
 mod hostile;
+mod leaders;
 mod list_offsets;
 mod metadata;
 mod mutated;

@@ -31,6 +31,7 @@ fn names(response: &MetadataResponse) -> Vec<&str> {
     topics.map(|topic| topic.name.as_deref().unwrap()).collect()
 }
 
+/// A controller that lives, a real epoch, and at least one broker: trap 13, trap 14, trap 15.
 #[tokio::test]
 async fn the_broker_is_its_own_controller_and_leads_everything() {
     let server = Server::start().await;
@@ -63,6 +64,7 @@ async fn the_broker_is_its_own_controller_and_leads_everything() {
     }
 }
 
+/// Trap 10.
 #[tokio::test]
 async fn null_asks_for_all_topics_and_an_empty_list_for_none() {
     let server = Server::start().await;
@@ -87,6 +89,7 @@ async fn null_asks_for_all_topics_and_an_empty_list_for_none() {
     assert_eq!(names(&old), ["a", "b"], "version 0 has no null");
 }
 
+/// Trap 11.
 #[tokio::test]
 async fn an_unknown_topic_is_made_on_demand_and_found_at_the_next_request() {
     let server = Server::start_with(|config| config.partitions = 3).await;
@@ -100,6 +103,7 @@ async fn an_unknown_topic_is_made_on_demand_and_found_at_the_next_request() {
     }
 }
 
+/// Trap 11.
 #[tokio::test]
 async fn no_topic_is_made_without_both_permissions() {
     let server = Server::start().await;
@@ -116,6 +120,7 @@ async fn no_topic_is_made_without_both_permissions() {
     }
 }
 
+/// Trap 12.
 #[tokio::test]
 async fn invalid_names_are_said_to_be_so() {
     let server = Server::start().await;
@@ -126,6 +131,7 @@ async fn invalid_names_are_said_to_be_so() {
     }
 }
 
+/// Trap 16.
 #[tokio::test]
 async fn topics_are_found_by_id() {
     let server = Server::start().await;
@@ -144,6 +150,7 @@ async fn topics_are_found_by_id() {
     assert_eq!(unknown.topics[0].error_code, ErrorCode::UNKNOWN_TOPIC_ID);
 }
 
+/// Trap 17.
 #[tokio::test]
 async fn operations_are_listed_when_asked_for() {
     let server = Server::start().await;
@@ -159,6 +166,7 @@ async fn operations_are_listed_when_asked_for() {
     assert_eq!(response.cluster_authorized_operations, 8096);
 }
 
+/// Trap 15.
 #[tokio::test]
 async fn clients_are_told_the_advertised_address() {
     let advertised = Some("kafka.example:1234".to_owned());

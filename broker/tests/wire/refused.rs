@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use headrace_broker::{Broker, BrokerConfig, StartError};
 use headrace_protocol::ErrorCode;
+use headrace_protocol::elect_leaders::ElectLeadersRequest;
 use headrace_protocol::list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic};
 use headrace_protocol::metadata::{MetadataRequest, MetadataRequestTopic};
 use prometheus_client::encoding::text::encode;
@@ -71,6 +72,26 @@ pub(crate) fn metrics(broker: &Broker) -> String {
 }
 
 /// Everything about the bad topic is refused, and nothing about the good one.
+/// No replica can lead a partition that is not served: trap 68.
+async fn check_elections(client: &mut Client) {
+    for (election_type, code) in [
+        (0, ErrorCode::PREFERRED_LEADER_NOT_AVAILABLE),
+        (1, ErrorCode::ELIGIBLE_LEADERS_NOT_AVAILABLE),
+    ] {
+        let everything = ElectLeadersRequest {
+            election_type,
+            topic_partitions: None,
+            ..ElectLeadersRequest::default()
+        };
+        let elected = client.call(2, &everything).await.replica_election_results;
+        let [of_bad] = &elected[..] else {
+            panic!("{elected:?}");
+        };
+        assert_eq!(&*of_bad.topic, "bad");
+        assert_eq!(of_bad.partition_result[0].error_code, code);
+    }
+}
+
 async fn only_good_is_served(broker: &Broker, reason: &str) {
     let mut client = Client::connect(broker.local_addr()).await;
     let asked = MetadataRequestTopic {
@@ -92,6 +113,7 @@ async fn only_good_is_served(broker: &Broker, reason: &str) {
     assert_eq!(fetch(&mut client, "bad", 0).await.error_code, storage);
     assert_eq!(latest(&mut client, "bad").await, storage);
     assert_eq!(latest(&mut client, "good").await, ErrorCode::NONE);
+    check_elections(&mut client).await;
     assert_eq!(read_all(&mut client, "good").await[0].1, "good");
     let metrics = metrics(broker);
     assert!(

@@ -6,6 +6,9 @@ use headrace_protocol::create_topics::{
 };
 use headrace_protocol::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use headrace_protocol::metadata::MetadataRequest;
+use headrace_protocol::offset_for_leader_epoch::{
+    OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
+};
 use uuid::Uuid;
 
 use crate::requests::{
@@ -27,6 +30,23 @@ async fn delete(client: &mut Client, name: Option<&str>, topic_id: Uuid) -> Erro
         ..DeleteTopicsRequest::default()
     };
     client.call(6, &request).await.responses[0].error_code
+}
+
+/// `(epoch, end)` of the greatest epoch of partition 0 of `t` that is not above this one.
+async fn end_of_epoch(client: &mut Client, leader_epoch: i32) -> (i32, i64) {
+    let request = OffsetForLeaderEpochRequest {
+        topics: vec![OffsetForLeaderTopic {
+            topic: "t".into(),
+            partitions: vec![OffsetForLeaderPartition {
+                leader_epoch,
+                ..OffsetForLeaderPartition::default()
+            }],
+        }],
+        ..OffsetForLeaderEpochRequest::default()
+    };
+    let answer = client.call(4, &request).await;
+    let found = &answer.topics[0].partitions[0];
+    (found.leader_epoch, found.end_offset)
 }
 
 async fn topic_count(client: &mut Client) -> usize {
@@ -53,6 +73,7 @@ async fn write_caching_can_be_set_but_not_where_a_power_cut_may_lose_nothing() {
     );
 }
 
+/// Trap 18, trap 60.
 #[tokio::test]
 async fn every_version_creates_a_topic_and_says_what_it_made() {
     let server = Server::start().await;
@@ -87,6 +108,7 @@ async fn every_version_creates_a_topic_and_says_what_it_made() {
     }
 }
 
+/// Trap 18.
 #[tokio::test]
 async fn minus_1_asks_for_the_defaults_from_version_4_on() {
     let server = Server::start_with(|config| config.partitions = 4).await;
@@ -104,6 +126,7 @@ async fn minus_1_asks_for_the_defaults_from_version_4_on() {
     assert_eq!(client.call(5, &request).await.topics[0].num_partitions, 4);
 }
 
+/// Trap 18.
 #[tokio::test]
 async fn what_cannot_be_made_is_refused_with_its_code() {
     let server = Server::start().await;
@@ -153,6 +176,7 @@ async fn what_cannot_be_made_is_refused_with_its_code() {
     assert_eq!(topic_count(&mut client).await, 1);
 }
 
+/// Trap 18.
 #[tokio::test]
 async fn a_topic_that_stands_twice_in_a_request_is_invalid() {
     let server = Server::start().await;
@@ -167,6 +191,70 @@ async fn a_topic_that_stands_twice_in_a_request_is_invalid() {
     assert_eq!(codes.collect::<Vec<_>>(), expected);
 }
 
+/// What is wrong, where, and what to do.
+#[tokio::test]
+async fn a_refusal_says_what_is_wrong_where_and_what_to_do() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    create_topic(&mut client, "there", &[]).await;
+    let three = CreatableTopic {
+        replication_factor: 3,
+        ..topic("orders", 1, &[])
+    };
+    for (asked, words) in [
+        (topic("there", 1, &[]), ["there", "already exists"]),
+        (three, ["topic orders", "ask for 1"]),
+        (topic("orders", 0, &[]), ["0 partitions", "1 to 10000"]),
+        (topic("a/b", 1, &[]), ["topic names", "letters"]),
+        (
+            topic("orders", 1, &[("retention.ms", "soon")]),
+            ["retention.ms", "soon"],
+        ),
+        (
+            topic("orders", 1, &[("retention.m", "5")]),
+            ["setting", "retention.m"],
+        ),
+    ] {
+        let refused = create(&mut client, vec![asked]).await.topics.remove(0);
+        let message = refused.error_message.expect("a text");
+        assert!(words.iter().all(|word| message.contains(word)), "{message}");
+    }
+    let gone = DeleteTopicsRequest {
+        topic_names: vec!["orders".into()],
+        ..DeleteTopicsRequest::default()
+    };
+    let refused = client.call(5, &gone).await.responses.remove(0);
+    assert_eq!(
+        refused.error_message.as_deref(),
+        Some("there is no topic orders")
+    );
+}
+
+/// Trap 19.
+#[tokio::test]
+async fn a_topic_named_twice_in_a_deletion_stays() {
+    let server = Server::start().await;
+    let mut client = server.connect().await;
+    create_topic(&mut client, "t", &[]).await;
+    create_topic(&mut client, "u", &[]).await;
+    let request = DeleteTopicsRequest {
+        topic_names: vec!["t".into(), "u".into(), "t".into()],
+        ..DeleteTopicsRequest::default()
+    };
+    let answer = client.call(5, &request).await;
+    let codes = answer
+        .responses
+        .iter()
+        .map(|topic| (topic.name.as_deref(), topic.error_code));
+    let expected = [
+        (Some("t"), ErrorCode::INVALID_REQUEST),
+        (Some("u"), ErrorCode::NONE),
+    ];
+    assert_eq!(codes.collect::<Vec<_>>(), expected);
+    assert_eq!(topic_count(&mut client).await, 1);
+}
+
+/// Trap 18.
 #[tokio::test]
 async fn validate_only_makes_nothing() {
     let server = Server::start().await;
@@ -185,6 +273,7 @@ async fn validate_only_makes_nothing() {
     assert_eq!(topic_count(&mut client).await, 0);
 }
 
+/// Trap 18.
 #[tokio::test]
 async fn assignments_must_be_dense_and_on_this_broker() {
     let server = Server::start().await;
@@ -208,6 +297,7 @@ async fn assignments_must_be_dense_and_on_this_broker() {
     }
 }
 
+/// Trap 19.
 #[tokio::test]
 async fn topics_are_deleted_by_name_or_id() {
     let server = Server::start().await;
@@ -240,12 +330,16 @@ async fn topics_are_deleted_by_name_or_id() {
     assert_eq!(topic_count(&mut client).await, 0);
 }
 
+/// No records, no producers, no epoch, another id: trap 16, trap 19. The offsets of groups are in `groups`.
 #[tokio::test]
 async fn a_topic_made_again_inherits_nothing() {
     let server = Server::start().await;
     let mut client = server.connect().await;
     let before = create_topic(&mut client, "t", &[]).await;
+    let server = server.restart().await;
+    let mut client = server.connect().await;
     produced(&mut client, "t", sequenced(7, 0, 0, &["old"])).await;
+    assert_eq!(end_of_epoch(&mut client, 2).await, (2, 1));
     delete(&mut client, Some("t"), Uuid::nil()).await;
     let after = create_topic(&mut client, "t", &[]).await;
     assert_ne!(before, after);
@@ -258,6 +352,12 @@ async fn a_topic_made_again_inherits_nothing() {
     );
     let data = fetch(&mut client, "t", 0).await;
     assert_eq!(records(&data), [(0, "new".to_owned())]);
+    let ends = end_of_epoch(&mut client, 1).await;
+    assert_eq!(
+        ends,
+        (1, 1),
+        "the first epoch of the new topic, and nothing of the old one's"
+    );
 }
 
 #[tokio::test]
