@@ -31,6 +31,8 @@ pub struct Decoder {
     /// Bytes read so far.
     at: usize,
     expansion_left: usize,
+    /// How many elements the list that is read next may have.
+    count_max: Option<usize>,
 }
 
 impl Decoder {
@@ -44,6 +46,20 @@ impl Decoder {
             frame: Arc::new(frame),
             at: 0,
             expansion_left,
+            count_max: None,
+        }
+    }
+
+    /// Bounds the list that is read next.
+    pub(crate) fn bound_next_list(&mut self, count_max: Option<usize>) {
+        self.count_max = count_max;
+    }
+
+    /// Checks the count of a list against the bound that its field has, if any.
+    pub(crate) fn check_count(&mut self, count: usize) -> Result<(), DecodeError> {
+        match self.count_max.take() {
+            Some(max) if count > max => Err(DecodeError::Count { count, max }),
+            _ => Ok(()),
         }
     }
 

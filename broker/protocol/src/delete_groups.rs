@@ -1,6 +1,7 @@
 //! DeleteGroups (key 42): deletes groups that have no members, with their offsets.
 
 use crate::error_code::ErrorCode;
+use crate::find_coordinator::GROUPS_AT_ONCE_MAX;
 use crate::messages::messages;
 use crate::text::Str;
 
@@ -9,7 +10,7 @@ messages! {
 
     /// The groups to delete.
     pub struct DeleteGroupsRequest {
-        groups_names: Vec<Str> [..];
+        groups_names: Vec<Str> [.., at_most GROUPS_AT_ONCE_MAX];
     }
 
     /// What became of each group.

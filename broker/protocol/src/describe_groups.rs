@@ -6,6 +6,7 @@
 use bytes::Bytes;
 
 use crate::error_code::ErrorCode;
+use crate::find_coordinator::GROUPS_AT_ONCE_MAX;
 use crate::messages::messages;
 use crate::metadata::OPERATIONS_NOT_ASKED;
 use crate::text::Str;
@@ -15,7 +16,7 @@ messages! {
 
     /// Names of groups.
     pub struct DescribeGroupsRequest {
-        groups: Vec<Str> [..];
+        groups: Vec<Str> [.., at_most GROUPS_AT_ONCE_MAX];
         include_authorized_operations: bool [3..];
     }
 

@@ -11,6 +11,10 @@ pub const KEY_TYPE_TRANSACTION: i8 = 1;
 /// Key type of a share group.
 pub const KEY_TYPE_SHARE: i8 = 2;
 
+/// Groups that one request may name: more than a broker has. Without a bound a frame of short names would be answered
+/// with gigabytes.
+pub const GROUPS_AT_ONCE_MAX: usize = 200_000;
+
 messages! {
     api FindCoordinator [0..=6, flexible 3]: FindCoordinatorRequest => FindCoordinatorResponse;
 
@@ -19,7 +23,7 @@ messages! {
         key: Str [..=3];
         /// One of the constants of this module.
         key_type: i8 [1..];
-        coordinator_keys: Vec<Str> [4..];
+        coordinator_keys: Vec<Str> [4.., at_most GROUPS_AT_ONCE_MAX];
     }
 
     /// The coordinator of the one key, or those of several.

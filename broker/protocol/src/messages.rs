@@ -10,6 +10,7 @@
 //! - `tagged N`: the field stands in the tag buffer under tag `N` (rows with tags stand in the order of the tags);
 //! - `nullable range`: null only in these versions; a field of type `Option` is nullable in all of its versions
 //!   unless this says less;
+//! - `at_most N`: a list of more elements is refused when it is read, for answers cost far more than questions;
 //! - `ignorable`: left out of versions that lack it; any other field that is not at its default there is an error;
 //! - `= default`: for what the type's own default does not say.
 //!

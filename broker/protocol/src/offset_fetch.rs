@@ -6,6 +6,7 @@
 use uuid::Uuid;
 
 use crate::error_code::ErrorCode;
+use crate::find_coordinator::GROUPS_AT_ONCE_MAX;
 use crate::messages::messages;
 use crate::text::Str;
 
@@ -16,7 +17,7 @@ messages! {
     pub struct OffsetFetchRequest {
         group_id: Str [..=7];
         topics: Option<Vec<OffsetFetchRequestTopic>> [..=7, nullable 2..=7] = Some(Vec::new());
-        groups: Vec<OffsetFetchRequestGroup> [8..];
+        groups: Vec<OffsetFetchRequestGroup> [8.., at_most GROUPS_AT_ONCE_MAX];
         /// Refuse an offset that an open transaction may still change.
         require_stable: bool [7..];
     }

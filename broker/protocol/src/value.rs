@@ -65,6 +65,7 @@ impl<T: Wire> Nullable for Vec<T> {
         let Some(count) = from.length(version)? else {
             return Ok(None);
         };
+        from.check_count(count)?;
         from.reserve::<T>(count)?;
         let mut elements = Vec::with_capacity(count);
         for _ in 0..count {
@@ -182,6 +183,7 @@ pub(crate) struct Field {
     nullable: (i16, i16),
     tag: Option<u32>,
     ignorable: bool,
+    count_max: Option<usize>,
 }
 
 impl Field {
@@ -194,6 +196,7 @@ impl Field {
             nullable: all,
             tag: None,
             ignorable: false,
+            count_max: None,
         }
     }
 
@@ -220,6 +223,15 @@ impl Field {
     pub(crate) fn ignorable(self) -> Field {
         Field {
             ignorable: true,
+            ..self
+        }
+    }
+
+    /// Is a list of at most so many elements when it is read.
+    #[inline]
+    pub(crate) fn at_most(self, count: usize) -> Field {
+        Field {
+            count_max: Some(count),
             ..self
         }
     }
@@ -255,6 +267,7 @@ impl Field {
         from: &mut Decoder,
         version: Version,
     ) -> Result<T, DecodeError> {
+        from.bound_next_list(self.count_max);
         let value = T::read(from, version)?;
         if value.is_null() && !self.null_allowed(version) {
             Err(DecodeError::Null)

@@ -45,6 +45,14 @@ pub enum DecodeError {
     /// The frame would need more memory than 4 times its length and 64 KiB.
     #[error("frame expands to more than 4 times its length")]
     Expansion,
+    /// A list that is longer than any that makes sense.
+    #[error("a list of {count} elements, where {max} are the most")]
+    Count {
+        /// Elements it says it has.
+        count: usize,
+        /// Elements it may have.
+        max: usize,
+    },
     /// A known tagged field whose value does not end where its size says.
     #[error("tagged field {0} does not match its size")]
     Tag(u32),

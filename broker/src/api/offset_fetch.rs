@@ -25,6 +25,8 @@ use crate::coordinator::log::TopicSource;
 const FIRST_BATCHED: i16 = 8;
 /// First version with an error for the whole group.
 const FIRST_GROUP_ERROR: i16 = 2;
+/// Partitions one group may be asked for at once: an answer takes some twenty times the memory of the question.
+const PARTITIONS_AT_ONCE_MAX: usize = 1 << 20;
 /// First version with topic ids in place of names.
 const FIRST_TOPIC_IDS: i16 = 10;
 
@@ -72,6 +74,14 @@ async fn fetch_one(
     version: i16,
     coordinator: &Coordinator,
 ) -> OffsetFetchResponse {
+    let lists = request.topics.iter().flatten();
+    if too_many(lists.map(|topic| topic.partition_indexes.len())) {
+        // the first version has no place for the error
+        return OffsetFetchResponse {
+            error_code: ErrorCode::INVALID_REQUEST,
+            ..OffsetFetchResponse::default()
+        };
+    }
     let asked: Option<Vec<Asked>> = request.topics.map(|topics| {
         let asked = topics.into_iter().map(|topic| Asked {
             name: topic.name,
@@ -110,6 +120,14 @@ async fn fetch_group(
     coordinator: &Coordinator,
 ) -> OffsetFetchResponseGroup {
     let by_id = version >= FIRST_TOPIC_IDS;
+    let lists = group.topics.iter().flatten();
+    if too_many(lists.map(|topic| topic.partition_indexes.len())) {
+        return OffsetFetchResponseGroup {
+            group_id: group.group_id,
+            error_code: ErrorCode::INVALID_REQUEST,
+            ..OffsetFetchResponseGroup::default()
+        };
+    }
     let asked: Option<Vec<Asked>> = group.topics.map(|topics| {
         let asked = topics.into_iter().map(|topic| {
             let mut asked = Asked {
@@ -144,6 +162,10 @@ async fn fetch_group(
             ..OffsetFetchResponseGroup::default()
         },
     }
+}
+
+fn too_many(counts: impl Iterator<Item = usize>) -> bool {
+    counts.sum::<usize>() > PARTITIONS_AT_ONCE_MAX
 }
 
 fn places(asked: &[Asked]) -> Vec<TopicPartition> {

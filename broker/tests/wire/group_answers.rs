@@ -533,3 +533,36 @@ async fn requests_that_no_group_would_take_are_refused_and_the_next_is_served() 
     sync(&mut client, "g", &me, 5).await;
     assert_eq!(list(&mut client, &[], &[]).await.len(), 1);
 }
+
+#[tokio::test]
+async fn requests_about_more_groups_or_partitions_than_there_are_get_no_answer_of_gigabytes() {
+    let (server, mut client, _) = ready().await;
+    let many = DescribeGroupsRequest {
+        groups: vec!["a group of no account".into(); 250_000],
+        ..DescribeGroupsRequest::default()
+    };
+    client.send(6, &many).await;
+    assert_eq!(client.receive_raw().await, None, "closed as malformed");
+    let mut client = server.connect().await;
+    let topic = OffsetFetchRequestTopics {
+        name: TOPIC.into(),
+        partition_indexes: vec![0; 1_100_000],
+        ..OffsetFetchRequestTopics::default()
+    };
+    let group = OffsetFetchRequestGroup {
+        group_id: "g".into(),
+        topics: Some(vec![topic]),
+        ..OffsetFetchRequestGroup::default()
+    };
+    let request = OffsetFetchRequest {
+        groups: vec![group],
+        ..OffsetFetchRequest::default()
+    };
+    let answer = ask(&mut client, 9, &request).await.groups.remove(0);
+    let invalid = ErrorCode::INVALID_REQUEST;
+    assert_eq!((answer.error_code, answer.topics.len()), (invalid, 0));
+    assert_eq!(
+        describe(&mut client, "g").await.error_code,
+        ErrorCode::GROUP_ID_NOT_FOUND
+    );
+}
