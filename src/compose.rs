@@ -129,6 +129,8 @@ fn broker_config(config: &Config, insecure: bool) -> BrokerConfig {
         scrub_bytes_per_second: table.scrub_bytes_per_second,
         free_space_min_bytes: table.free_space_min_bytes,
         free_space_min_percent: table.free_space_min_percent,
+        group_initial_rebalance_delay_ms: table.group_initial_rebalance_delay_ms,
+        group_min_session_timeout_ms: table.group_min_session_timeout_ms,
         insecure,
         ..BrokerConfig::default()
     }

@@ -11,6 +11,8 @@
 //! scrub_bytes_per_second   = 8388608   # what the check of old segments reads; 0: off
 //! free_space_min_bytes     = 2147483648 # below the greater of this and
 //! free_space_min_percent   = 5         #   this part of the disk, appends are refused
+//! group_initial_rebalance_delay_ms = 3000 # how long an empty group's first rebalance waits for more members
+//! group_min_session_timeout_ms = 6000  # shortest session timeout that a member may ask for
 //! [http]
 //! listen = "127.0.0.1:9644"
 //! [source.NAME]                        # headrace_cdc::SourceConfig
@@ -80,6 +82,10 @@ pub(crate) struct BrokerTable {
     pub(crate) free_space_min_bytes: u64,
     /// The same as a part of the disk, in percent; the greater of both counts.
     pub(crate) free_space_min_percent: u8,
+    /// How long the first rebalance of an empty group waits for more members, in milliseconds.
+    pub(crate) group_initial_rebalance_delay_ms: u32,
+    /// Shortest session timeout that a group's member may ask for, in milliseconds.
+    pub(crate) group_min_session_timeout_ms: u32,
 }
 
 impl Default for BrokerTable {
@@ -97,6 +103,8 @@ impl Default for BrokerTable {
             scrub_bytes_per_second: broker.scrub_bytes_per_second,
             free_space_min_bytes: broker.free_space_min_bytes,
             free_space_min_percent: broker.free_space_min_percent,
+            group_initial_rebalance_delay_ms: broker.group_initial_rebalance_delay_ms,
+            group_min_session_timeout_ms: broker.group_min_session_timeout_ms,
         }
     }
 }

@@ -65,6 +65,15 @@ fn the_example_of_the_readme_is_taken() {
 }
 
 #[test]
+fn the_waiting_times_of_groups_are_taken() {
+    let text =
+        "[broker]\ngroup_initial_rebalance_delay_ms = 0\ngroup_min_session_timeout_ms = 1000\n";
+    let broker = parse(text).unwrap().broker;
+    assert_eq!(broker.group_initial_rebalance_delay_ms, 0);
+    assert_eq!(broker.group_min_session_timeout_ms, 1_000);
+}
+
+#[test]
 fn paths_are_relative_to_the_file() {
     let config = parse(GOOD).unwrap();
     assert_eq!(config.broker.data, Path::new("etc/d"));
