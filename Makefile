@@ -4,7 +4,7 @@ SERVERS := target/servers/bin
 # only if HEADRACE_PLANTED asks for one.
 PLANTED := --features headrace/planted
 
-.PHONY: demo test soak check interop bench servers
+.PHONY: demo test soak check interop interop-full bench servers
 
 # One row, inserted, updated and deleted in MariaDB, followed into the topic, Redis and the search index.
 demo:
@@ -35,12 +35,19 @@ check:
 	cargo clippy --workspace --all-targets $(PLANTED) -- -D warnings
 	cargo test --workspace $(PLANTED) --test tidy
 
-# Foreign clients against the real binary: kcat, kafka-python, the Java client.
+# Foreign clients against the real binary, each suite with a broker of its own: the quick ones, then every one. Both write the
+# table of docs/compatibility.md. One suite: `tests/interop/run NAME`; what there is: `tests/interop/run --list`.
 interop:
-	scripts/prerequisites.sh maven python
+	scripts/prerequisites.sh maven python node go
 	scripts/servers.sh kcat
 	cargo test --workspace $(PLANTED) --no-run
 	tests/interop/run
+
+interop-full:
+	scripts/prerequisites.sh maven python node go
+	scripts/servers.sh kcat mariadb
+	cargo test --workspace $(PLANTED) --no-run
+	tests/interop/run --full
 
 # The whole path measured on this machine: rows per second, CPU, memory, time to visible; then the storage engine beside the
 # bare calls. Results: benches/RESULTS.md.

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Sees to what the build needs: scripts/prerequisites.sh [maven] [python]
+# Sees to what the build needs: scripts/prerequisites.sh [maven] [python] [node] [go]
 # Always: cargo (by rustup), git, make, g++, pkg-config, OpenSSL's headers (a development dependency of the tests).
-# maven adds Java and Maven, python adds venv (both for the foreign clients of `make interop`).
+# maven adds Java and Maven, python adds venv, node adds Node.js and npm, go adds Go (all for the foreign clients of
+# `make interop`; the distribution's Go or Node may be older than a client needs: that suite is then named as not run).
 # As root, or where `sudo -n` works, missing Debian packages are installed, and nothing is ever removed; else the line to run is printed.
 set -euo pipefail
 missing=()
@@ -18,7 +19,9 @@ for extra in "$@"; do
     case $extra in
         maven) have mvn || missing+=(maven); have javac || missing+=(default-jdk-headless) ;;
         python) python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv) ;;
-        *) echo "scripts/prerequisites.sh: unknown word '$extra' (maven, python)" >&2; exit 1 ;;
+        node) have node || missing+=(nodejs); have npm || missing+=(npm) ;;
+        go) have go || missing+=(golang-go) ;;
+        *) echo "scripts/prerequisites.sh: unknown word '$extra' (maven, python, node, go)" >&2; exit 1 ;;
     esac
 done
 [ ${#missing[@]} -eq 0 ] && exit 0

@@ -5,51 +5,41 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Properties;
-import java.util.Set;
-import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 
 import org.apache.kafka.clients.admin.Admin;
-import org.apache.kafka.clients.admin.Config;
-import org.apache.kafka.clients.admin.ListOffsetsResult;
 import org.apache.kafka.clients.admin.NewTopic;
-import org.apache.kafka.clients.admin.OffsetSpec;
-import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
-import org.apache.kafka.common.config.ConfigResource;
-import org.apache.kafka.common.errors.InvalidConfigurationException;
-import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
 
 /**
- * The Java client against Headrace: Client produce|continue|verify|admin BOOTSTRAP.
- * Record i looks as in python/client.py; the producer is idempotent, as is the client's default.
+ * The Java client's part of the exchange: Exchange produce|continue|verify BOOTSTRAP.
+ * Record i looks as in exchange/client.py; the producer is idempotent, as is the client's default.
  */
-public final class Client {
+public final class Exchange {
     private static final List<String> CODECS = List.of("none", "gzip", "snappy", "lz4", "zstd");
     private static final int RECORDS = 500;
     private static final int FIRST_PART = 200;
 
     private final String bootstrap;
 
-    private Client(String bootstrap) {
+    private Exchange(String bootstrap) {
         this.bootstrap = bootstrap;
     }
 
     public static void main(String[] arguments) throws Exception {
-        Client client = new Client(arguments[1]);
+        Exchange client = new Exchange(arguments[1]);
         switch (arguments[0]) {
             case "produce" -> client.produce();
             case "continue" -> client.goOn();
             case "verify" -> client.verify();
-            case "admin" -> client.admin();
             default -> throw new IllegalArgumentException(arguments[0]);
         }
     }
@@ -186,45 +176,5 @@ public final class Client {
                 }
             }
         }
-    }
-
-    private void admin() throws Exception {
-        try (Admin admin = Admin.create(properties())) {
-            String topic = "java-admin";
-            admin.createTopics(List.of(new NewTopic(topic, 3, (short) 1).configs(Map.of("cleanup.policy", "compact")))).all().get();
-            TopicDescription description = admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic);
-            expect("three partitions", description.partitions().size() == 3);
-            expect("a leader", description.partitions().get(0).leader() != null);
-            ConfigResource resource = new ConfigResource(ConfigResource.Type.TOPIC, topic);
-            Config config = admin.describeConfigs(List.of(resource)).all().get().get(resource);
-            expect("the setting reads back", config.get("cleanup.policy").value().equals("compact"));
-            expectFailure(TopicExistsException.class,
-                    admin.createTopics(List.of(new NewTopic(topic, 3, (short) 1))).all());
-            expectFailure(InvalidConfigurationException.class,
-                    admin.createTopics(List.of(new NewTopic("java-bad", 1, (short) 1).configs(Map.of("no.such.setting", "1")))).all());
-            ListOffsetsResult.ListOffsetsResultInfo found = admin.listOffsets(
-                    Map.of(new TopicPartition("java-gzip", 0), OffsetSpec.forTimestamp(timestamp(100) - 1))).all().get()
-                    .get(new TopicPartition("java-gzip", 0));
-            expect("the first record at or after a time", found.offset() == 100 && found.timestamp() == timestamp(100));
-            expect("the group is listed", admin.listGroups().all().get().stream()
-                    .anyMatch(group -> group.groupId().equals("java-group-gzip")));
-            var group = admin.describeConsumerGroups(List.of("java-group-gzip")).all().get().get("java-group-gzip");
-            expect("the group has no members left: " + group, group.members().isEmpty());
-            var offsets = admin.listConsumerGroupOffsets("java-group-gzip").partitionsToOffsetAndMetadata().get();
-            expect("the committed offset", offsets.get(new TopicPartition("java-gzip", 0)).offset() == RECORDS);
-            admin.deleteTopics(List.of(topic)).all().get();
-            Set<String> names = admin.listTopics().names().get();
-            expect("the topic is gone", !names.contains(topic) && names.contains("java-gzip"));
-        }
-    }
-
-    private static void expectFailure(Class<? extends Exception> wanted, Future<?> result) throws Exception {
-        try {
-            result.get();
-        } catch (ExecutionException failure) {
-            expect("wanted " + wanted + ", got " + failure.getCause(), wanted.isInstance(failure.getCause()));
-            return;
-        }
-        throw new IllegalStateException("wanted " + wanted + ", got success");
     }
 }
