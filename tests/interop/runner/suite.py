@@ -101,14 +101,14 @@ class Context:
         self.check(name, lambda: self.command(command, check=True, **more))
 
     def program(self, command, **more):
-        """A program of ours that prints `ok NAME` or `FAILED NAME: why` per check; an ending without 0 is a failure too."""
+        """A program of ours that prints `ok NAME` or `FAILED NAME :: why` per check; an ending without 0 is a failure too."""
         status, output = self.command(command, **more)
         failed = False
         for line in output.splitlines():
             if line.startswith("ok "):
                 self.record(line[3:].strip(), True)
             elif line.startswith("FAILED "):
-                name, _, why = line[7:].partition(": ")
+                name, _, why = line[7:].partition(" :: ")
                 self.record(name.strip(), False, one_line(why))
                 failed = True
         if status != 0 and not failed:

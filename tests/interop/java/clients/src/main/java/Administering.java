@@ -319,7 +319,7 @@ public final class Administering {
         checks.fill(topic, 1, 0, 100);
         TopicPartition partition = new TopicPartition(topic, 0);
         Map<String, OffsetSpec> asked = Map.of("earliest", OffsetSpec.earliest(), "latest", OffsetSpec.latest(),
-                "time", OffsetSpec.forTimestamp(1_700_000_000_042L), "greatest", OffsetSpec.maxTimestamp(),
+                "time", OffsetSpec.forTimestamp(Checks.FIRST_TIMESTAMP + 42), "greatest", OffsetSpec.maxTimestamp(),
                 "local", OffsetSpec.earliestLocal(), "tiered", OffsetSpec.latestTiered());
         Map<String, Long> wanted = Map.of("earliest", 0L, "latest", 100L, "time", 42L, "greatest", 99L, "local", 0L, "tiered", -1L);
         for (String name : new TreeSet<>(asked.keySet())) {

@@ -15,10 +15,13 @@ import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.serialization.StringSerializer;
 
-/** What the checks share: a line per check (`ok NAME` or `FAILED NAME: why`), the wanted failures, topics to work on. */
+/** What the checks share: a line per check (`ok NAME` or `FAILED NAME :: why`), the wanted failures, topics to work on. */
 final class Checks {
     /** A check that waits longer has failed. */
     static final long SECONDS_MAX = 60;
+
+    /** The timestamp of record 0 of `fill`: not long ago, since records older than retention.ms are removed. */
+    static final long FIRST_TIMESTAMP = System.currentTimeMillis() - 3_600_000;
 
     interface Action {
         void run() throws Exception;
@@ -44,7 +47,7 @@ final class Checks {
         } catch (Throwable failure) {
             failed = true;
             Throwable cause = failure instanceof ExecutionException ? failure.getCause() : failure;
-            System.out.println("FAILED " + name + ": " + String.valueOf(cause).replace('\n', ' '));
+            System.out.println("FAILED " + name + " :: " + String.valueOf(cause).replace('\n', ' '));
             cause.printStackTrace(System.out);
         }
     }
@@ -85,7 +88,7 @@ final class Checks {
     void fill(String topic, int partitions, int from, int upto) throws Exception {
         try (var producer = producer()) {
             for (int i = from; i < upto; i++) {
-                producer.send(new ProducerRecord<>(topic, i % partitions, (long) 1_700_000_000_000L + i, "k-" + i, "v-" + i));
+                producer.send(new ProducerRecord<>(topic, i % partitions, FIRST_TIMESTAMP + i, "k-" + i, "v-" + i));
             }
             producer.flush();
         }

@@ -283,10 +283,10 @@ public final class Consuming {
         try (var consumer = consumer("positions")) {
             Checks.same("beginning", consumer.beginningOffsets(List.of(partition)).get(partition), 0L);
             Checks.same("end", consumer.endOffsets(List.of(partition)).get(partition), 500L);
-            var found = consumer.offsetsForTimes(Map.of(partition, 1_700_000_000_123L)).get(partition);
+            var found = consumer.offsetsForTimes(Map.of(partition, Checks.FIRST_TIMESTAMP + 123)).get(partition);
             Checks.same("offset of a time", found.offset(), 123L);
-            Checks.same("time", found.timestamp(), 1_700_000_000_123L);
-            Checks.same("no record so late", consumer.offsetsForTimes(Map.of(partition, 1_800_000_000_000L)).get(partition), null);
+            Checks.same("time", found.timestamp(), Checks.FIRST_TIMESTAMP + 123);
+            Checks.same("no record so late", consumer.offsetsForTimes(Map.of(partition, Checks.FIRST_TIMESTAMP + 86_400_000)).get(partition), null);
             consumer.assign(List.of(partition));
             consumer.seek(partition, 100);
             consumer.poll(Duration.ofSeconds(5));
