@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::net::lookup_host;
 
 use crate::coordinator::group::{GroupSettings, PARTITION_BYTES_MAX};
+use crate::coordinator::group::GroupSettings;
+use crate::coordinator::group::consumer::ConsumerSettings;
 use crate::error::StartError;
 use crate::partition::space::SpaceRule;
 use crate::partition::upkeep::UpkeepSettings;
@@ -194,6 +196,7 @@ impl BrokerConfig {
             memory_bytes_max: PARTITION_BYTES_MAX,
             offsets_retention: Duration::from_secs(60 * u64::from(self.offsets_retention_minutes)),
             offsets_retention_check: millis(self.offsets_retention_check_interval_ms),
+            consumer: ConsumerSettings::default(),
         }
     }
 

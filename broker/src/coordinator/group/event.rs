@@ -64,6 +64,27 @@ pub enum GroupError {
     /// Members of the group read the topic.
     #[error("the group is subscribed to the topic")]
     SubscribedToTopic,
+    /// The request's fields contradict each other or its epoch.
+    #[error("invalid request")]
+    InvalidRequest,
+    /// The member's epoch is not the one it was told.
+    #[error("fenced member epoch")]
+    FencedMemberEpoch,
+    /// A living member has this instance id.
+    #[error("unreleased instance id")]
+    UnreleasedInstanceId,
+    /// The broker has no assignor of this name.
+    #[error("unsupported assignor")]
+    UnsupportedAssignor,
+    /// The sender's epoch is too old or too new for what it asks.
+    #[error("stale member epoch")]
+    StaleMemberEpoch,
+    /// The pattern is none, or too large.
+    #[error("invalid regular expression")]
+    InvalidRegularExpression,
+    /// The request's version cannot say what the group must know.
+    #[error("unsupported version")]
+    UnsupportedVersion,
     /// The group's state does not fit in one batch, or another failure without a code of its own.
     #[error("unknown server error")]
     Unknown,
@@ -91,6 +112,13 @@ impl GroupError {
             GroupError::NonEmptyGroup => ErrorCode::NON_EMPTY_GROUP,
             GroupError::GroupIdNotFound => ErrorCode::GROUP_ID_NOT_FOUND,
             GroupError::SubscribedToTopic => ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
+            GroupError::InvalidRequest => ErrorCode::INVALID_REQUEST,
+            GroupError::FencedMemberEpoch => ErrorCode::FENCED_MEMBER_EPOCH,
+            GroupError::UnreleasedInstanceId => ErrorCode::UNRELEASED_INSTANCE_ID,
+            GroupError::UnsupportedAssignor => ErrorCode::UNSUPPORTED_ASSIGNOR,
+            GroupError::StaleMemberEpoch => ErrorCode::STALE_MEMBER_EPOCH,
+            GroupError::InvalidRegularExpression => ErrorCode::INVALID_REGULAR_EXPRESSION,
+            GroupError::UnsupportedVersion => ErrorCode::UNSUPPORTED_VERSION,
         }
     }
 }

@@ -14,6 +14,7 @@
 //! ```
 
 pub mod classic;
+pub mod consumer;
 pub mod event;
 pub mod members;
 pub mod offsets;
@@ -31,6 +32,8 @@ mod sync;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+use consumer::ConsumerSettings;
 
 /// The name of a group, as the client wrote it.
 pub type GroupId = Arc<str>;
@@ -129,6 +132,8 @@ pub struct GroupSettings {
     pub offsets_retention: Duration,
     /// How often that is looked at (`offsets.retention.check.interval.ms`).
     pub offsets_retention_check: Duration,
+    /// Of the groups whose assignment the broker makes.
+    pub consumer: ConsumerSettings,
 }
 
 impl Default for GroupSettings {
@@ -143,6 +148,7 @@ impl Default for GroupSettings {
             memory_bytes_max: PARTITION_BYTES_MAX,
             offsets_retention: Duration::from_hours(7 * 24),
             offsets_retention_check: Duration::from_mins(10),
+            consumer: ConsumerSettings::default(),
         }
     }
 }

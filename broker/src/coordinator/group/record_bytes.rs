@@ -58,6 +58,15 @@ impl Fields {
         Ok(self.bytes.split_to(len))
     }
 
+    /// Bytes without a length.
+    pub(super) fn raw(&mut self, len: usize) -> Result<Bytes, RecordError> {
+        self.take(len)
+    }
+
+    pub(super) fn i8(&mut self) -> Result<i8, RecordError> {
+        Ok(self.take(1)?.get_i8())
+    }
+
     pub(super) fn i16(&mut self) -> Result<i16, RecordError> {
         Ok(self.take(2)?.get_i16())
     }
@@ -113,6 +122,11 @@ impl Fields {
         Ok(Bytes::copy_from_slice(&self.take(len)?))
     }
 
+    /// The length of a list that may be null.
+    pub(super) fn nullable_count(&mut self) -> Result<Option<usize>, RecordError> {
+        self.len(false)
+    }
+
     /// The length of a list; the caller reads that many elements and must not reserve for them.
     pub(super) fn count(&mut self) -> Result<usize, RecordError> {
         self.len(false)?.ok_or(RecordError::UnexpectedNull)
@@ -148,6 +162,23 @@ impl Writer {
         let mut bytes = BytesMut::new();
         bytes.put_i16(version);
         Writer { bytes, flexible }
+    }
+
+    /// What stands inside a tag: no version.
+    pub(super) fn bare(flexible: bool) -> Writer {
+        Writer {
+            bytes: BytesMut::new(),
+            flexible,
+        }
+    }
+
+    /// Bytes without a length.
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.put_slice(bytes);
+    }
+
+    pub(super) fn i8(&mut self, value: i8) {
+        self.bytes.put_i8(value);
     }
 
     pub(super) fn i32(&mut self, value: i32) {

@@ -1,6 +1,7 @@
-//! Deadlines of one group, by what they are for; the earliest is found without looking at the others.
+//! Deadlines of one group, by what they are for (of a classic group unless said otherwise); the earliest is found without looking at the others.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 
 use super::{Generation, MemberId};
 
@@ -18,29 +19,38 @@ pub enum TimerKey {
 }
 
 /// A set of deadlines in ticks ([`super::Now::tick_ms`]).
-#[derive(Debug, Default)]
-pub struct Timers {
-    by_key: HashMap<TimerKey, u64>,
-    by_time: BTreeSet<(u64, TimerKey)>,
+#[derive(Debug)]
+pub struct Timers<K = TimerKey> {
+    by_key: HashMap<K, u64>,
+    by_time: BTreeSet<(u64, K)>,
 }
 
-impl Timers {
+impl<K> Default for Timers<K> {
+    fn default() -> Self {
+        Timers {
+            by_key: HashMap::new(),
+            by_time: BTreeSet::new(),
+        }
+    }
+}
+
+impl<K: Clone + Ord + Hash> Timers<K> {
     /// Sets or moves a deadline.
-    pub fn set(&mut self, key: TimerKey, at: u64) {
+    pub fn set(&mut self, key: K, at: u64) {
         self.cancel(&key);
         self.by_time.insert((at, key.clone()));
         self.by_key.insert(key, at);
     }
 
     /// Removes a deadline; nothing if there is none.
-    pub fn cancel(&mut self, key: &TimerKey) {
+    pub fn cancel(&mut self, key: &K) {
         if let Some((key, at)) = self.by_key.remove_entry(key) {
             self.by_time.remove(&(at, key));
         }
     }
 
     /// Whether a deadline is set.
-    pub fn is_set(&self, key: &TimerKey) -> bool {
+    pub fn is_set(&self, key: &K) -> bool {
         self.by_key.contains_key(key)
     }
 
@@ -50,7 +60,7 @@ impl Timers {
     }
 
     /// Takes one deadline that has passed, earliest first.
-    pub fn pop_due(&mut self, tick_ms: u64) -> Option<TimerKey> {
+    pub fn pop_due(&mut self, tick_ms: u64) -> Option<K> {
         if self.next()? > tick_ms {
             return None;
         }
