@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use tokio::net::lookup_host;
 
-use crate::coordinator::group::{GroupSettings, PARTITION_BYTES_MAX};
-use crate::coordinator::group::GroupSettings;
 use crate::coordinator::group::consumer::ConsumerSettings;
+use crate::coordinator::group::{GroupSettings, PARTITION_BYTES_MAX};
 use crate::error::StartError;
 use crate::partition::space::SpaceRule;
 use crate::partition::upkeep::UpkeepSettings;
@@ -45,6 +44,20 @@ pub struct BrokerConfig {
     pub group_max_session_timeout_ms: u32,
     /// Most members of a group.
     pub group_max_size: usize,
+    /// How often members of groups whose assignment the broker makes shall send heartbeats, in milliseconds.
+    pub group_consumer_heartbeat_interval_ms: u32,
+    /// The least that may be.
+    pub group_consumer_min_heartbeat_interval_ms: u32,
+    /// The most that may be.
+    pub group_consumer_max_heartbeat_interval_ms: u32,
+    /// Silence after which such a member is dropped, in milliseconds.
+    pub group_consumer_session_timeout_ms: u32,
+    /// The least that may be.
+    pub group_consumer_min_session_timeout_ms: u32,
+    /// The most that may be.
+    pub group_consumer_max_session_timeout_ms: u32,
+    /// Most members of such a group.
+    pub group_consumer_max_size: usize,
     /// How long committed offsets are kept after their group lost its last member, in minutes.
     pub offsets_retention_minutes: u32,
     /// How often offsets are looked at for that, in milliseconds.
@@ -89,6 +102,14 @@ impl Default for BrokerConfig {
             group_max_session_timeout_ms: 30 * 60 * 1_000,
             // Kafka has no limit; the leader is sent what every member says of itself, so there is one here
             group_max_size: 10_000,
+            group_consumer_heartbeat_interval_ms: 5_000,
+            group_consumer_min_heartbeat_interval_ms: 5_000,
+            group_consumer_max_heartbeat_interval_ms: 15_000,
+            group_consumer_session_timeout_ms: 45_000,
+            group_consumer_min_session_timeout_ms: 45_000,
+            group_consumer_max_session_timeout_ms: 60_000,
+            // as for classic groups
+            group_consumer_max_size: 10_000,
             offsets_retention_minutes: 7 * 24 * 60,
             offsets_retention_check_interval_ms: 10 * 60 * 1_000,
             // each costs a file descriptor and some 20 KiB; 65,536 descriptors are shared with the logs
@@ -196,7 +217,11 @@ impl BrokerConfig {
             memory_bytes_max: PARTITION_BYTES_MAX,
             offsets_retention: Duration::from_secs(60 * u64::from(self.offsets_retention_minutes)),
             offsets_retention_check: millis(self.offsets_retention_check_interval_ms),
-            consumer: ConsumerSettings::default(),
+            consumer: ConsumerSettings {
+                heartbeat_interval: millis(self.group_consumer_heartbeat_interval_ms),
+                session_timeout: millis(self.group_consumer_session_timeout_ms),
+                members_max: self.group_consumer_max_size,
+            },
         }
     }
 
@@ -214,12 +239,50 @@ impl BrokerConfig {
         }
     }
 
+    /// Checks the numbers of groups whose assignment the broker makes, by Kafka's rules.
+    fn check_consumer_groups(&self) -> Result<(), StartError> {
+        let refused = |name, least: &'static str| Err(StartError::Setting { name, least });
+        let interval = self.group_consumer_heartbeat_interval_ms;
+        let (least, most) = (
+            self.group_consumer_min_heartbeat_interval_ms,
+            self.group_consumer_max_heartbeat_interval_ms,
+        );
+        if least == 0 || !(least..=most).contains(&interval) {
+            return refused(
+                "group_consumer_heartbeat_interval_ms",
+                "between group_consumer_min_heartbeat_interval_ms (at least 1) and group_consumer_max_heartbeat_interval_ms",
+            );
+        }
+        let session = self.group_consumer_session_timeout_ms;
+        let (least, most) = (
+            self.group_consumer_min_session_timeout_ms,
+            self.group_consumer_max_session_timeout_ms,
+        );
+        if least == 0 || !(least..=most).contains(&session) {
+            return refused(
+                "group_consumer_session_timeout_ms",
+                "between group_consumer_min_session_timeout_ms (at least 1) and group_consumer_max_session_timeout_ms",
+            );
+        }
+        if interval >= session {
+            return refused(
+                "group_consumer_session_timeout_ms",
+                "more than group_consumer_heartbeat_interval_ms",
+            );
+        }
+        if self.group_consumer_max_size == 0 {
+            return refused("group_consumer_max_size", "at least 1");
+        }
+        Ok(())
+    }
+
     /// Checks the numbers.
     pub(crate) fn check(&self) -> Result<(), StartError> {
         if self.partitions < 1 {
             return Err(StartError::Partitions(self.partitions));
         }
         let refused = |name, least: &'static str| Err(StartError::Setting { name, least });
+        self.check_consumer_groups()?;
         if self.offsets_retention_minutes == 0 {
             return refused("offsets_retention_minutes", "at least 1");
         }
@@ -296,7 +359,12 @@ mod tests {
     fn numbers_that_make_no_sense_are_refused() {
         let good = BrokerConfig::default();
         assert!(good.check().is_ok());
-        let wrong: [fn(&mut BrokerConfig); 6] = [
+        let wrong: [fn(&mut BrokerConfig); 11] = [
+            |config| config.group_consumer_heartbeat_interval_ms = 4_999,
+            |config| config.group_consumer_heartbeat_interval_ms = 15_001,
+            |config| config.group_consumer_session_timeout_ms = 44_999,
+            |config| config.group_consumer_session_timeout_ms = 60_001,
+            |config| config.group_consumer_max_size = 0,
             |config| config.offsets_retention_minutes = 0,
             |config| config.offsets_retention_check_interval_ms = 0,
             |config| config.partitions = 0,

@@ -1,12 +1,24 @@
 //! ApiVersions: what this broker speaks (KIP-35, KIP-511).
 //!
 //! Only what is served is listed: clients switch features on by what they see. A version that is not known
-//! is answered in `api::begin`.
+//! is answered in `api::begin`. Of Kafka's features there is `group.version`: level 1 is on, so the broker makes the
+//! assignments of groups that want it (KIP-848).
 
 use headrace_protocol::ErrorCode;
-use headrace_protocol::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
+use headrace_protocol::api_versions::{
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
 
 use super::{Call, SERVED};
+
+/// The feature of groups whose assignment the broker makes, and the level it is at.
+const GROUP_VERSION: (&str, i16) = ("group.version", 1);
+
+/// The features never change while the broker runs.
+const FEATURES_EPOCH: i64 = 1;
+
+/// First version whose clients take a feature that may be at level 0 (trap 5): version 3 must not name it.
+const FIRST_LEVEL_0: i16 = 4;
 
 pub(super) async fn handle(call: Call, request: ApiVersionsRequest) -> ApiVersionsResponse {
     let named =
@@ -22,7 +34,27 @@ pub(super) async fn handle(call: Call, request: ApiVersionsRequest) -> ApiVersio
             .iter()
             .filter_map(|key| ApiVersion::of(*key))
             .collect(),
+        supported_features: supported(call.version),
+        finalized_features_epoch: FEATURES_EPOCH,
+        finalized_features: vec![FinalizedFeatureKey {
+            name: GROUP_VERSION.0.into(),
+            max_version_level: GROUP_VERSION.1,
+            min_version_level: GROUP_VERSION.1,
+        }],
         ..ApiVersionsResponse::default()
+    }
+}
+
+fn supported(version: i16) -> Vec<SupportedFeatureKey> {
+    let feature = SupportedFeatureKey {
+        name: GROUP_VERSION.0.into(),
+        min_version: 0,
+        max_version: GROUP_VERSION.1,
+    };
+    if version < FIRST_LEVEL_0 {
+        Vec::new()
+    } else {
+        vec![feature]
     }
 }
 

@@ -1,5 +1,5 @@
 //! DescribeGroups (key 15): state and members; a group that does not exist is Dead, or 69 from version 6 on
-//! (trap 59).
+//! (trap 59). So is one of the newer protocol, which ConsumerGroupDescribe describes.
 
 use headrace_protocol::describe_groups::{
     DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember,
@@ -7,16 +7,13 @@ use headrace_protocol::describe_groups::{
 use headrace_protocol::{ErrorCode, Str};
 
 use super::Call;
-use super::group::{kept, text};
+use super::group::{ALL_OPERATIONS, kept, text};
 use crate::coordinator::Coordinator;
 use crate::coordinator::group::GroupState;
 use crate::coordinator::groups::event::{Description, MemberDescription};
 
 /// First version with an error for a group that does not exist.
 const FIRST_NOT_FOUND: i16 = 6;
-
-/// READ, DELETE, DESCRIBE as bits: without an authorizer everyone may do what can be done to a group.
-const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
 
 pub(super) async fn handle(call: Call, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
     answer(request, call.version, &call.node.coordinator).await
@@ -36,7 +33,15 @@ pub(super) async fn answer(
                 group_id,
                 ..described_group(description)
             },
-            Ok(None) => missing(group_id, version),
+            Ok(None) => {
+                let newer = coordinator.describe_consumer(kept(&group_id)).await;
+                let reason = if matches!(newer, Ok(Some(_))) {
+                    "is not a classic group."
+                } else {
+                    "not found."
+                };
+                missing(group_id, reason, version)
+            }
             Err(error) => DescribedGroup {
                 group_id,
                 error_code: error.code(),
@@ -54,7 +59,7 @@ pub(super) async fn answer(
     }
 }
 
-fn missing(group_id: Str, version: i16) -> DescribedGroup {
+fn missing(group_id: Str, reason: &str, version: i16) -> DescribedGroup {
     let state = Str::from_static(GroupState::Dead.name());
     let mut group = DescribedGroup {
         group_id,
@@ -64,7 +69,7 @@ fn missing(group_id: Str, version: i16) -> DescribedGroup {
     if version >= FIRST_NOT_FOUND {
         group.error_code = ErrorCode::GROUP_ID_NOT_FOUND;
         group.error_message = Some(Str::from(format!(
-            "Group {} not found.",
+            "Group {} {reason}",
             group.group_id.as_str()
         )));
     }

@@ -28,6 +28,9 @@ impl Client {
     }
 }
 
+/// READ, DELETE, DESCRIBE as bits: without an authorizer everyone may do what can be done to a group.
+pub(super) const ALL_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8;
+
 /// A text of its own memory: a group keeps it for days, the frame is gone after the request.
 pub(super) fn kept(text: &Str) -> Arc<str> {
     Arc::from(text.as_str())

@@ -7,9 +7,6 @@ use super::Call;
 use super::group::text;
 use crate::coordinator::Coordinator;
 
-/// The type of every group there is yet; the newer protocols have others.
-const CLASSIC: &str = "classic";
-
 pub(super) async fn handle(call: Call, request: ListGroupsRequest) -> ListGroupsResponse {
     answer(request, &call.node.coordinator).await
 }
@@ -36,13 +33,13 @@ pub(super) async fn answer(
     };
     let groups = groups
         .into_iter()
-        .filter(|group| wanted(&request.states_filter, group.state.name()))
-        .filter(|_| wanted(&request.types_filter, CLASSIC))
+        .filter(|group| wanted(&request.states_filter, group.state))
+        .filter(|group| wanted(&request.types_filter, group.kind.name()))
         .map(|group| ListedGroup {
             group_id: text(&group.group),
             protocol_type: text(&group.protocol_type),
-            group_state: Str::from_static(group.state.name()),
-            group_type: Str::from_static(CLASSIC),
+            group_state: Str::from_static(group.state),
+            group_type: Str::from_static(group.kind.name()),
         });
     ListGroupsResponse {
         groups: groups.collect(),

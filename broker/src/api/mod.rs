@@ -6,6 +6,8 @@
 
 mod alter_partition_reassignments;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_acls;
 mod create_partitions;
 mod create_topics;
@@ -100,6 +102,8 @@ serve! {
     OffsetDelete => offset_delete::handle,
     DescribeCluster => describe_cluster::handle,
     DescribeProducers => describe_producers::handle,
+    ConsumerGroupHeartbeat => consumer_group_heartbeat::handle,
+    ConsumerGroupDescribe => consumer_group_describe::handle,
     DescribeTopicPartitions => describe_topic_partitions::handle,
 }
 

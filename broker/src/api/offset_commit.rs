@@ -18,6 +18,8 @@ use crate::coordinator::group::{COMMITTED_AT_ONCE_MAX, Generation};
 use crate::coordinator::groups::event::Commit;
 use crate::coordinator::log::{TopicFacts, TopicSource};
 
+/// First version whose clients know the errors of member epochs.
+const FIRST_MEMBER_EPOCHS: i16 = 9;
 /// First version with topic ids in place of names.
 const FIRST_TOPIC_IDS: i16 = 10;
 
@@ -69,7 +71,7 @@ pub(super) async fn answer(
         }
         topics.push((topic, partitions));
     }
-    let results = commit(&request, offsets, coordinator).await;
+    let results = commit(&request, version, offsets, coordinator).await;
     let mut results = results.into_iter();
     let answer =
         |(topic, partitions): (&OffsetCommitRequestTopic, Vec<_>)| OffsetCommitResponseTopic {
@@ -98,6 +100,7 @@ pub(super) async fn answer(
 /// Commits what exists; one code for each offset. A request without any does not reach the group.
 async fn commit(
     request: &OffsetCommitRequest,
+    version: i16,
     offsets: Vec<(TopicPartition, CommittedOffset)>,
     coordinator: &Coordinator,
 ) -> Vec<ErrorCode> {
@@ -108,6 +111,7 @@ async fn commit(
     let commit = Commit {
         identity: identity(&request.member_id, request.group_instance_id.as_ref()),
         generation: Generation(request.generation_id_or_member_epoch),
+        knows_epochs: version >= FIRST_MEMBER_EPOCHS,
         offsets,
     };
     match coordinator.commit(kept(&request.group_id), commit).await {

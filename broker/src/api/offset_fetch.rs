@@ -17,6 +17,7 @@ use uuid::Uuid;
 use super::Call;
 use super::group::{kept, text};
 use crate::coordinator::Coordinator;
+use crate::coordinator::group::consumer::Epoch;
 use crate::coordinator::group::event::GroupError;
 use crate::coordinator::group::offsets::{CommittedOffset, TopicPartition};
 use crate::coordinator::log::TopicSource;
@@ -119,6 +120,18 @@ async fn fetch_group(
     version: i16,
     coordinator: &Coordinator,
 ) -> OffsetFetchResponseGroup {
+    let (member_id, epoch) = (
+        group.member_id.as_ref().map(kept),
+        Epoch(group.member_epoch),
+    );
+    let allowed = coordinator.check_fetch(kept(&group.group_id), member_id, epoch);
+    if let Err(error) = allowed.await {
+        return OffsetFetchResponseGroup {
+            group_id: group.group_id,
+            error_code: error.code(),
+            ..OffsetFetchResponseGroup::default()
+        };
+    }
     let by_id = version >= FIRST_TOPIC_IDS;
     let lists = group.topics.iter().flatten();
     if too_many(lists.map(|topic| topic.partition_indexes.len())) {

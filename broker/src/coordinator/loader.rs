@@ -1,6 +1,6 @@
 //! Reads one partition of `__consumer_offsets` from its start and rebuilds the groups it holds.
 //!
-//! Keys of newer group protocols and control batches are passed over. A record of ours that does not decode
+//! Keys of other group protocols (share, streams) and control batches are passed over. A record of ours that does not decode
 //! ends the load: to go on without it would give an older offset for a committed one (L15).
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use bytes::{Buf, Bytes};
 use headrace_storage::Offset;
 use headrace_storage::record::{self, BatchError, Record};
 
+use super::group::consumer;
 use super::group::offsets::TopicPartition;
 use super::group::records::{CommittedOffset, GroupMetadata, Key, RecordError};
 use super::group::{GroupSettings, Now};
@@ -111,6 +112,12 @@ fn replay_record(groups: &mut Groups, record: Record, now: Now) -> Result<(), Re
     let Some(key) = record.key.filter(Buf::has_remaining) else {
         return Ok(());
     };
+    if let Some((group, record)) =
+        consumer::records::Record::decode(key.clone(), record.value.clone())?
+    {
+        groups.replay_consumer(&group, record);
+        return Ok(());
+    }
     match Key::decode(key)? {
         Key::Offset {
             group,

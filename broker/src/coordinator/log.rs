@@ -12,6 +12,7 @@ use headrace_storage::Offset;
 use headrace_storage::record::Batch;
 use uuid::Uuid;
 
+use super::group::consumer::subscription::Topics;
 use super::groups::event::AppendError;
 
 /// A future that is boxed because it comes out of a trait object; one per append or read.
@@ -70,6 +71,9 @@ pub trait TopicSource: Debug + Send + Sync {
     fn create_offsets_topic(
         &self,
     ) -> BoxFuture<'static, Result<Vec<Arc<dyn OffsetsLog>>, OpenFailed>>;
+
+    /// All topics as they are now.
+    fn snapshot(&self) -> Arc<dyn Topics>;
 
     /// The topic of this name.
     fn by_name(&self, name: &str) -> Option<TopicFacts>;

@@ -30,6 +30,8 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use group::consumer::view::ConsumerDescription;
+use group::consumer::{Epoch, request};
 use group::event::{
     GroupError, Heartbeat, Identity, Join, JoinRefused, Joined, Reply, Sync, Synced,
 };
@@ -153,6 +155,54 @@ impl Coordinator {
         }
     }
 
+    /// ConsumerGroupHeartbeat that has been [checked](request::Heartbeat::check).
+    pub async fn consumer_heartbeat(
+        &self,
+        group: GroupId,
+        heartbeat: request::Heartbeat,
+    ) -> request::Answer {
+        let body = Body::ConsumerHeartbeat(Box::new(heartbeat));
+        match self.ask(group, body).await? {
+            Answer::ConsumerHeartbeat(answer) => answer,
+            Answer::Group(_)
+            | Answer::Commit(_)
+            | Answer::Deleted(_)
+            | Answer::OffsetsDeleted(_) => Err(GroupError::Unknown.into()),
+        }
+    }
+
+    /// ConsumerGroupDescribe: one group of the newer protocol, `None` if there is none of the name.
+    pub async fn describe_consumer(
+        &self,
+        group: GroupId,
+    ) -> Result<Option<ConsumerDescription>, GroupError> {
+        match self.existing(&group) {
+            Some(partition) => {
+                let look = move |groups: &groups::Groups| groups.describe_consumer(&group);
+                partition.read(look).await
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Whether a member may read the offsets of its group; tools, that name no member, always may (trap 63).
+    pub async fn check_fetch(
+        &self,
+        group: GroupId,
+        member_id: Option<Arc<str>>,
+        epoch: Epoch,
+    ) -> Result<(), GroupError> {
+        match self.existing(&group) {
+            Some(partition) => {
+                let look = move |groups: &groups::Groups| {
+                    groups.check_fetch(&group, member_id.as_deref(), epoch)
+                };
+                partition.read(look).await?
+            }
+            None => Ok(()),
+        }
+    }
+
     /// OffsetCommit; one result for each offset, in the order given. Ready when durable.
     pub async fn commit(
         &self,
@@ -161,9 +211,10 @@ impl Coordinator {
     ) -> Result<Vec<Result<(), GroupError>>, GroupError> {
         match self.ask(group, Body::Commit(commit)).await? {
             Answer::Commit(results) => Ok(results),
-            Answer::Group(_) | Answer::Deleted(_) | Answer::OffsetsDeleted(_) => {
-                Err(GroupError::Unknown)
-            }
+            Answer::Group(_)
+            | Answer::ConsumerHeartbeat(_)
+            | Answer::Deleted(_)
+            | Answer::OffsetsDeleted(_) => Err(GroupError::Unknown),
         }
     }
 
@@ -171,9 +222,10 @@ impl Coordinator {
     pub async fn delete(&self, group: GroupId) -> Result<(), GroupError> {
         match self.ask(group, Body::Delete).await? {
             Answer::Deleted(result) => result,
-            Answer::Group(_) | Answer::Commit(_) | Answer::OffsetsDeleted(_) => {
-                Err(GroupError::Unknown)
-            }
+            Answer::Group(_)
+            | Answer::ConsumerHeartbeat(_)
+            | Answer::Commit(_)
+            | Answer::OffsetsDeleted(_) => Err(GroupError::Unknown),
         }
     }
 
@@ -188,7 +240,10 @@ impl Coordinator {
         }
         match self.ask(group, Body::DeleteOffsets(places)).await? {
             Answer::OffsetsDeleted(results) => results,
-            Answer::Group(_) | Answer::Commit(_) | Answer::Deleted(_) => Err(GroupError::Unknown),
+            Answer::Group(_)
+            | Answer::ConsumerHeartbeat(_)
+            | Answer::Commit(_)
+            | Answer::Deleted(_) => Err(GroupError::Unknown),
         }
     }
 
@@ -258,9 +313,10 @@ impl Coordinator {
         }
         match self.ask(group, body).await? {
             Answer::Group(reply) => Ok(reply),
-            Answer::Commit(_) | Answer::Deleted(_) | Answer::OffsetsDeleted(_) => {
-                Err(GroupError::Unknown)
-            }
+            Answer::ConsumerHeartbeat(_)
+            | Answer::Commit(_)
+            | Answer::Deleted(_)
+            | Answer::OffsetsDeleted(_) => Err(GroupError::Unknown),
         }
     }
 

@@ -8,10 +8,11 @@ use headrace_storage::record::Batch;
 use headrace_storage::{Chunk, Offset};
 use uuid::Uuid;
 
+use super::group::consumer::subscription::{self, TopicShape};
 use super::groups::event::AppendError;
 use super::log::{BoxFuture, OffsetsLog, OpenFailed, ReadFailed, TopicFacts, TopicSource};
 use crate::controller::topic_name::CONSUMER_OFFSETS;
-use crate::partition::{Acks, AppendFailure, Handle, Registry, Topic};
+use crate::partition::{Acks, AppendFailure, Handle, Registry, Topic, Topics};
 
 /// How long a write may take before its requests are told so (`offsets.commit.timeout.ms`).
 const APPEND_WITHIN: Duration = Duration::from_secs(5);
@@ -102,11 +103,37 @@ impl TopicSource for RegistryTopics {
         })
     }
 
+    fn snapshot(&self) -> Arc<dyn subscription::Topics> {
+        Arc::new(Snapshot(self.0.topics()))
+    }
+
     fn by_name(&self, name: &str) -> Option<TopicFacts> {
         self.0.topic(name).map(|topic| facts(&topic))
     }
 
     fn by_id(&self, id: Uuid) -> Option<TopicFacts> {
         self.0.topic_by_id(id).map(|topic| facts(&topic))
+    }
+}
+
+/// The registry's topics at one moment, as groups see them.
+#[derive(Debug)]
+struct Snapshot(Arc<Topics>);
+
+impl subscription::Topics for Snapshot {
+    fn version(&self) -> u64 {
+        self.0.version()
+    }
+
+    fn shape(&self, name: &str) -> Option<TopicShape> {
+        let facts = facts(self.0.by_name(name)?);
+        Some(TopicShape {
+            id: facts.id,
+            partitions: facts.partitions,
+        })
+    }
+
+    fn names(&self) -> Vec<Arc<str>> {
+        self.0.iter().map(|topic| Arc::clone(&topic.name)).collect()
     }
 }

@@ -18,6 +18,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::group::consumer::machine::Ask;
+use super::group::consumer::request;
 use super::group::event::{Event, GroupError, Heartbeat, Identity, Join, Sync};
 use super::group::offsets::TopicPartition;
 use super::group::{GroupId, GroupSettings, Now, Ticket};
@@ -65,6 +67,8 @@ pub enum Body {
     Heartbeat(Heartbeat),
     /// LeaveGroup.
     Leave(Vec<Identity>),
+    /// ConsumerGroupHeartbeat, checked.
+    ConsumerHeartbeat(Box<request::Heartbeat>),
     /// OffsetCommit.
     Commit(Commit),
     /// DeleteGroups, one group of them.
@@ -336,6 +340,15 @@ impl Owner {
                     Body::Leave(who) => {
                         self.groups
                             .group_event(&group, Event::Leave(ticket, who), now);
+                    }
+                    Body::ConsumerHeartbeat(heartbeat) => {
+                        let topics = self.topics.snapshot();
+                        let ask = Ask {
+                            ticket,
+                            heartbeat: *heartbeat,
+                            topics,
+                        };
+                        self.groups.consumer_heartbeat(&group, ask, now);
                     }
                     Body::Commit(commit) => self.groups.commit(&group, commit, ticket, now),
                     Body::Delete => self.groups.delete(&group, ticket, now),

@@ -95,9 +95,16 @@ impl Topic {
 pub struct Topics {
     by_name: BTreeMap<Arc<str>, Arc<Topic>>,
     by_id: HashMap<Uuid, Arc<Topic>>,
+    /// Grows with each change.
+    version: u64,
 }
 
 impl Topics {
+    /// A number that grows with each change.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     /// The topic of this name.
     pub fn by_name(&self, name: &str) -> Option<&Arc<Topic>> {
         self.by_name.get(name)
@@ -114,12 +121,14 @@ impl Topics {
     }
 
     pub(super) fn insert(&mut self, topic: Arc<Topic>) {
+        self.version += 1;
         self.by_id.insert(topic.id, Arc::clone(&topic));
         self.by_name.insert(Arc::clone(&topic.name), topic);
     }
 
     pub(super) fn remove(&mut self, id: Uuid) -> Option<Arc<Topic>> {
         let topic = self.by_id.remove(&id)?;
+        self.version += 1;
         self.by_name.remove(&topic.name);
         Some(topic)
     }

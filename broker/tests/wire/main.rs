@@ -11,6 +11,7 @@ mod admin;
 mod cluster;
 mod configs;
 mod connection;
+mod consumer_groups;
 mod delete_records;
 mod epochs;
 mod fetch;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::coordinator::group::consumer::request;
 use crate::coordinator::group::event::{GroupError, Identity, Reply};
 use crate::coordinator::group::offsets::{CommittedOffset, TopicPartition};
 use crate::coordinator::group::{Generation, GroupId, GroupState, Ticket};
@@ -69,6 +70,8 @@ pub enum Answer {
     Group(Reply),
     /// To a commit: one result for each offset, in the order asked.
     Commit(Vec<Result<(), GroupError>>),
+    /// To a heartbeat of the newer protocol.
+    ConsumerHeartbeat(request::Answer),
     /// To the deletion of a group.
     Deleted(Result<(), GroupError>),
     /// To the deletion of offsets: one result for each, in the order asked.
@@ -80,8 +83,10 @@ pub enum Answer {
 pub struct Commit {
     /// Who commits; empty for a simple consumer.
     pub identity: Identity,
-    /// The generation it is in, -1 for a simple consumer.
+    /// The generation it is in (in the newer protocol, the epoch), -1 for a simple consumer.
     pub generation: Generation,
+    /// The request is of a version that has errors for epochs (9 and later).
+    pub knows_epochs: bool,
     /// What it commits.
     pub offsets: Vec<(TopicPartition, CommittedOffset)>,
 }
@@ -93,8 +98,29 @@ pub struct Overview {
     pub group: GroupId,
     /// Its protocol type; empty if it only holds offsets.
     pub protocol_type: Arc<str>,
-    /// Where it stands.
-    pub state: GroupState,
+    /// Which protocol it is of.
+    pub kind: GroupKind,
+    /// The name of where it stands.
+    pub state: &'static str,
+}
+
+/// Which protocol a group is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupKind {
+    /// Its leader assigns, or it only holds offsets.
+    Classic,
+    /// The coordinator assigns (KIP-848).
+    Consumer,
+}
+
+impl GroupKind {
+    /// The name on the wire.
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupKind::Classic => "classic",
+            GroupKind::Consumer => "consumer",
+        }
+    }
 }
 
 /// One group in full.

@@ -5,6 +5,7 @@
 
 use super::{Entry, GROUPS_MAX, Groups};
 use crate::coordinator::group::GroupId;
+use crate::coordinator::group::consumer::ConsumerGroup;
 use crate::coordinator::group::event::Event;
 use crate::coordinator::group::members::{Member, Members, join_bytes};
 
@@ -49,7 +50,12 @@ impl Groups {
     pub(super) fn recount(&mut self, group: &GroupId) {
         if let Some(entry) = self.entries.get_mut(group) {
             let members = entry.group.members().held_bytes();
-            let now = GROUP_BYTES + 3 * group.len() + members + entry.offsets.held_bytes();
+            let consumer = entry
+                .consumer
+                .as_deref()
+                .map_or(0, ConsumerGroup::held_bytes);
+            let now =
+                GROUP_BYTES + 3 * group.len() + members + consumer + entry.offsets.held_bytes();
             self.held_bytes = self.held_bytes - entry.held_bytes + now;
             entry.held_bytes = now;
         }

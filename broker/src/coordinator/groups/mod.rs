@@ -8,6 +8,7 @@
 //! equals what replaying the log gives. A write that fails leaves no trace here.
 //! Invariants: each unconfirmed write is in `writes`; a group's deadline is in `deadlines` once.
 
+mod consumer;
 pub mod event;
 mod memory;
 mod removal;
@@ -18,6 +19,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::group::classic::ClassicGroup;
+use super::group::consumer::{self as consumers, ConsumerGroup};
 use super::group::event::{Effect, Event, GroupError, JoinRefused, Reply};
 use super::group::offsets::{CommittedOffset, Offsets, TopicPartition};
 use super::group::records::GroupMetadata;
@@ -31,7 +33,10 @@ pub const GROUPS_MAX: usize = 100_000;
 
 #[derive(Debug)]
 struct Entry {
+    /// The classic protocol's half; without members while `consumer` is there.
     group: ClassicGroup,
+    /// The newer protocol's half, if the group is of that kind.
+    consumer: Option<Box<ConsumerGroup>>,
     offsets: Offsets,
     /// Commits and tombstones handed out and not confirmed.
     writes: usize,
@@ -94,7 +99,9 @@ impl Groups {
         if !self.entries.contains_key(group) {
             self.add(group);
         }
-        self.step(group, event, now);
+        if let Some(event) = self.classic_of(group, event) {
+            self.step(group, event, now);
+        }
     }
 
     /// Time went on.
@@ -104,6 +111,7 @@ impl Groups {
                 return;
             }
             self.step(&group, Event::Tick, now);
+            self.step_consumer(&group, consumers::machine::Event::Tick, now);
             let due = |entry: &Entry| entry.forget_at.is_some_and(|at| at <= now.tick_ms);
             if self.entries.get(&group).is_some_and(due) {
                 self.forget(&group, now);
@@ -138,7 +146,11 @@ impl Groups {
         let Some(entry) = self.entries.get_mut(group) else {
             return;
         };
-        entry.in_log = metadata.is_some();
+        entry.in_log = metadata.is_some() || entry.consumer.is_some();
+        if metadata.is_some() {
+            // The newest record decides which kind it is.
+            entry.consumer = None;
+        }
         entry.group = match metadata {
             Some(metadata) => ClassicGroup::restore(metadata, self.settings.clone(), now),
             None => ClassicGroup::new(self.settings.clone()),
@@ -151,6 +163,9 @@ impl Groups {
         for group in groups {
             if let Some(entry) = self.entries.get_mut(&group) {
                 entry.group.restart_sessions(now);
+                if let Some(consumer) = &mut entry.consumer {
+                    consumer.loaded(now);
+                }
             }
             self.settle(&group, now);
         }
@@ -170,6 +185,7 @@ impl Groups {
     fn add(&mut self, group: &GroupId) {
         let entry = Entry {
             group: ClassicGroup::new(self.settings.clone()),
+            consumer: None,
             offsets: Offsets::default(),
             writes: 0,
             in_log: false,
@@ -216,7 +232,7 @@ impl Groups {
         } else {
             entry.forget_at = None;
         }
-        let deadline = match (entry.group.next_deadline(), entry.forget_at) {
+        let deadline = match (entry.group_deadline(), entry.forget_at) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };
@@ -253,6 +269,6 @@ impl Groups {
 impl Entry {
     /// Nothing in memory is worth keeping, and nothing is under way.
     fn is_forgettable(&self) -> bool {
-        self.group.is_idle() && self.offsets.is_empty() && self.writes == 0
+        self.is_group_idle() && self.offsets.is_empty() && self.writes == 0
     }
 }

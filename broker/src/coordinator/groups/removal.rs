@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use uuid::Uuid;
 
 use super::event::{Answer, AppendError, LogRecord, Output};
-use super::writes::{Write, group_record, offset_record};
+use super::writes::{Write, offset_record};
 use super::{Entry, Groups};
 use crate::coordinator::group::event::GroupError;
 use crate::coordinator::group::offsets::{CommittedOffset, TopicPartition};
@@ -26,11 +26,11 @@ impl Groups {
     pub fn delete(&mut self, group: &GroupId, ticket: Ticket, now: Now) {
         let entry = self.entries.get(group).filter(|entry| entry.exists());
         let allowed = entry.map_or(Err(GroupError::GroupIdNotFound), |entry| {
-            entry.group.check_delete()
+            entry.check_delete()
         });
-        let record = allowed.and_then(|()| group_record(group, None));
-        match record {
-            Ok(record) => {
+        let records = allowed.and_then(|()| self.group_tombstones(group));
+        match records {
+            Ok(records) => {
                 let mut gone = self.committing(group);
                 if let Some(entry) = self.entries.get(group) {
                     gone.extend(entry.offsets.iter().map(|(at, _)| at.clone()));
@@ -40,7 +40,7 @@ impl Groups {
                     group: group.clone(),
                     ticket: Some(ticket),
                 };
-                self.append(group, write, vec![record]);
+                self.append(group, write, records);
             }
             Err(error) => self.answer(ticket, Answer::Deleted(Err(error))),
         }
@@ -57,8 +57,8 @@ impl Groups {
     ) {
         let entry = self.entries.get(group).filter(|entry| entry.exists());
         let allowed = entry.map_or(Err(GroupError::GroupIdNotFound), |entry| {
-            entry.group.check_delete_offsets()?;
-            Ok((entry.group.subscription(), entry))
+            entry.check_delete_offsets()?;
+            Ok((entry.subscription(), entry))
         });
         let (subscription, entry) = match allowed {
             Ok(found) => found,
@@ -138,12 +138,12 @@ impl Groups {
         if let Some(entry) = self.entries.get_mut(group) {
             entry.forget_at = None;
         }
-        if let Ok(record) = group_record(group, None) {
+        if let Ok(records) = self.group_tombstones(group) {
             let write = Write::Deleted {
                 group: group.clone(),
                 ticket: None,
             };
-            self.append(group, write, vec![record]);
+            self.append(group, write, records);
         }
         self.settle(group, now);
     }
@@ -182,7 +182,7 @@ impl Groups {
             entry.writes = entry.writes.saturating_sub(1);
             if result.is_ok() {
                 entry.in_log = false;
-                entry.group.deleted();
+                entry.deleted();
                 if !entry.offsets.is_empty() {
                     // an earlier piece was not written
                     answer = Err(GroupError::CoordinatorNotAvailable);
@@ -267,7 +267,7 @@ fn expired(
     is_live: IsLive<'_>,
     wall_ms: i64,
 ) -> Vec<TopicPartition> {
-    let from = entry.group.retention_from();
+    let from = entry.retention_from();
     let is_due = |offset: &CommittedOffset| match (offset.expiry_time_ms, from) {
         (_, None) => false,
         (Some(expiry_ms), Some(_)) => wall_ms >= expiry_ms,
@@ -280,7 +280,7 @@ fn expired(
     let mut subscription = None;
     let mut is_read = |topic: &str| {
         let subscription: &mut Subscription =
-            subscription.get_or_insert_with(|| entry.group.subscription());
+            subscription.get_or_insert_with(|| entry.subscription());
         subscription.contains(topic)
     };
     let mut gone = Vec::new();

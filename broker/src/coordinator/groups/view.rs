@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::event::{Description, MemberDescription, Overview};
+use super::event::{Description, GroupKind, MemberDescription, Overview};
 use super::{Entry, Groups};
-use crate::coordinator::group::GroupState;
 use crate::coordinator::group::classic::ClassicGroup;
+use crate::coordinator::group::consumer::ConsumerGroup;
 use crate::coordinator::group::offsets::Offsets;
+use crate::coordinator::group::{GroupId, GroupState};
 
 impl Groups {
     /// The committed offsets of one group; none if it does not exist (trap 40).
@@ -21,17 +22,16 @@ impl Groups {
         self.entries
             .iter()
             .filter(|(_, entry)| entry.is_visible())
-            .map(|(group, entry)| Overview {
-                group: group.clone(),
-                protocol_type: Arc::from(entry.group.protocol_type()),
-                state: entry.group.state(),
-            })
+            .map(|(group, entry)| overview(group, entry))
             .collect()
     }
 
-    /// One group in full; `None` if it does not exist.
+    /// One classic group in full; `None` if it does not exist or is of the other kind.
     pub fn describe(&self, group: &str) -> Option<Description> {
         let entry = self.entries.get(group).filter(|entry| entry.is_visible())?;
+        if entry.consumer.is_some() {
+            return None;
+        }
         Some(describe(&entry.group))
     }
 }
@@ -45,8 +45,30 @@ impl Entry {
     /// A group whose first commit is not durable is not there yet; one that gave an id away is, as in Kafka.
     fn is_visible(&self) -> bool {
         !self.offsets.is_empty()
+            || self.consumer.as_deref().is_some_and(ConsumerGroup::exists)
             || !self.group.protocol_type().is_empty()
             || self.group.members().pending() > 0
+    }
+}
+
+fn overview(group: &GroupId, entry: &Entry) -> Overview {
+    let classic = &entry.group;
+    let (kind, state, protocol_type) = entry.consumer.as_ref().map_or_else(
+        || {
+            (
+                GroupKind::Classic,
+                classic.state().name(),
+                classic.protocol_type(),
+            )
+        },
+        // Kafka lists such groups under the protocol type of the classic consumers.
+        |consumer| (GroupKind::Consumer, consumer.standing().name(), "consumer"),
+    );
+    Overview {
+        group: group.clone(),
+        protocol_type: Arc::from(protocol_type),
+        kind,
+        state,
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Groups;
 use super::event::{Answer, AppendError, Commit, LogRecord, Output, WriteId};
+use crate::coordinator::group::consumer::view::CommitRule;
 use crate::coordinator::group::event::{Event, GroupError, Purpose};
 use crate::coordinator::group::offsets::{self, CommittedOffset, TopicPartition, offset_bytes};
 use crate::coordinator::group::records::{GroupMetadata, Key};
@@ -12,6 +13,10 @@ use crate::coordinator::group::{GroupId, Now, Ticket};
 pub(super) enum Write {
     /// A group's state.
     Group(GroupId, Purpose),
+    /// The state of a group of the newer protocol.
+    Consumer(GroupId),
+    /// Tombstones of what a group was before it became one of the other protocol.
+    Converted(GroupId),
     /// Committed offsets.
     Commit {
         group: GroupId,
@@ -35,19 +40,22 @@ pub(super) enum Write {
 impl Groups {
     /// A commit of one group.
     pub fn commit(&mut self, group: &GroupId, commit: Commit, ticket: Ticket, now: Now) {
-        if let Err(error) = self.check_commit(group, &commit, now) {
+        let rule = self.check_commit(group, &commit, now);
+        if let Err(error) = rule {
             let results = commit.offsets.iter().map(|_| Err(error)).collect();
             self.out
                 .push(Output::Answer(ticket, Answer::Commit(results)));
             self.settle(group, now);
             return;
         }
+        let rule = rule.unwrap_or(CommitRule::All);
         let mut records = Vec::new();
         let mut results = Vec::new();
         let mut good = Vec::new();
         let mut new_bytes = 0;
         for (at, offset) in commit.offsets {
             let record = offsets::check(&offset)
+                .and_then(|()| rule.check(offset.topic_id, at.partition))
                 .and_then(|()| self.check_room(group, &at, &offset, &mut new_bytes))
                 .and_then(|()| offset_record(group, &at, Some(&offset)));
             results.push(record.as_ref().map(|_| ()).map_err(|error| *error));
@@ -96,10 +104,15 @@ impl Groups {
         group: &GroupId,
         commit: &Commit,
         now: Now,
-    ) -> Result<(), GroupError> {
+    ) -> Result<CommitRule, GroupError> {
         if !self.entries.contains_key(group) {
             if commit.generation.0 >= 0 {
-                return Err(GroupError::IllegalGeneration);
+                // Kafka's rule: older clients know no other error.
+                return Err(if commit.knows_epochs {
+                    GroupError::GroupIdNotFound
+                } else {
+                    GroupError::IllegalGeneration
+                });
             }
             if !self.has_room_for_group(group) {
                 return Err(GroupError::CoordinatorNotAvailable);
@@ -107,9 +120,7 @@ impl Groups {
             self.add(group);
         }
         match self.entries.get_mut(group) {
-            Some(entry) => entry
-                .group
-                .check_commit(&commit.identity, commit.generation, now),
+            Some(entry) => entry.check_commit(commit, now),
             None => Err(GroupError::Unknown),
         }
     }
@@ -127,6 +138,16 @@ impl Groups {
                 let result = result.map_err(AppendError::for_group);
                 self.step(&group, Event::Written(purpose, result), now);
                 return;
+            }
+            Write::Consumer(group) => {
+                self.consumer_written(&group, result, now);
+                return;
+            }
+            Write::Converted(group) => {
+                if let Some(entry) = self.entries.get_mut(&group) {
+                    entry.writes = entry.writes.saturating_sub(1);
+                }
+                group
             }
             Write::Commit {
                 group,
@@ -177,7 +198,7 @@ impl Groups {
         self.out.push(Output::Append(id, records));
     }
 
-    fn next_write(&mut self) -> WriteId {
+    pub(super) fn next_write(&mut self) -> WriteId {
         self.next_write += 1;
         WriteId(self.next_write)
     }

@@ -87,6 +87,7 @@ fn commit(topic: &str, metadata: &str) -> Commit {
     Commit {
         identity: id(""),
         generation: Generation::NONE,
+        knows_epochs: false,
         offsets: vec![(at, offset)],
     }
 }

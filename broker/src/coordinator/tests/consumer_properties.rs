@@ -125,7 +125,7 @@ impl Checker {
         }
         if me.says_all && epoch >= 0 {
             heartbeat.rebalance_timeout_ms = Some(REBALANCE_MS);
-            if client % 2 == 0 {
+            if client.is_multiple_of(2) {
                 heartbeat.topics = Some((0..3).map(|name| Arc::from(format!("t{name}"))).collect());
             } else {
                 heartbeat.topics = Some(BTreeSet::new());
@@ -252,8 +252,8 @@ impl Checker {
         }
     }
 
-    fn act(&mut self, action: Action) {
-        match action {
+    fn act(&mut self, action: &Action) {
+        match *action {
             Action::Beat {
                 client,
                 settles,
@@ -349,7 +349,7 @@ proptest! {
     fn no_partition_is_used_twice_and_all_are_used_in_the_end(actions in prop::collection::vec(action(), 1..120)) {
         let mut checker = Checker::new();
         for action in actions {
-            checker.act(action);
+            checker.act(&action);
         }
         checker.settle();
         checker.check_end();

@@ -1,6 +1,6 @@
 //! Topics and the partitions of `__consumer_offsets` in memory; appends fail or wait when told to.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -9,6 +9,8 @@ use headrace_storage::{LeaderEpoch, Offset};
 use tokio::sync::Semaphore;
 use uuid::Uuid;
 
+use super::consumer_world::TestTopics;
+use crate::coordinator::group::consumer::subscription::Topics;
 use crate::coordinator::groups::event::AppendError;
 use crate::coordinator::log::{
     BoxFuture, OffsetsLog, OpenFailed, ReadFailed, TopicFacts, TopicSource,
@@ -105,6 +107,7 @@ pub(super) struct MemoryTopics {
     pub(super) logs: Vec<Arc<MemoryLog>>,
     created: AtomicBool,
     pub(super) topics: Mutex<Vec<TopicFacts>>,
+    changes: AtomicU64,
 }
 
 impl MemoryTopics {
@@ -115,11 +118,13 @@ impl MemoryTopics {
                 .collect(),
             created: AtomicBool::new(false),
             topics: Mutex::default(),
+            changes: AtomicU64::new(0),
         })
     }
 
     pub(super) fn add(&self, name: &str) -> Uuid {
         let id = Uuid::new_v4();
+        self.changes.fetch_add(1, Ordering::SeqCst);
         self.topics.lock().unwrap().push(TopicFacts {
             name: Arc::from(name),
             id,
@@ -129,6 +134,7 @@ impl MemoryTopics {
     }
 
     pub(super) fn remove(&self, id: Uuid) {
+        self.changes.fetch_add(1, Ordering::SeqCst);
         self.topics.lock().unwrap().retain(|topic| topic.id != id);
     }
 
@@ -149,6 +155,15 @@ impl TopicSource for MemoryTopics {
         self.created.store(true, Ordering::SeqCst);
         let all = self.all();
         Box::pin(async move { Ok(all) })
+    }
+
+    fn snapshot(&self) -> Arc<dyn Topics> {
+        let topics = self.topics.lock().unwrap();
+        let mut snapshot = TestTopics::at(self.changes.load(Ordering::SeqCst));
+        for topic in topics.iter() {
+            snapshot.insert(&topic.name, topic.id.as_u128(), topic.partitions);
+        }
+        Arc::new(snapshot)
     }
 
     fn by_name(&self, name: &str) -> Option<TopicFacts> {

@@ -147,6 +147,7 @@ impl Shelf {
         let commit = Commit {
             identity: who.0,
             generation: who.1,
+            knows_epochs: false,
             offsets: vec![(at(topic, 0), offset)],
         };
         self.run(|groups, ticket, now| groups.commit(&group(name), commit, ticket, now))
@@ -461,6 +462,7 @@ fn offset_with_a_time_of_its_own_expires_at_that_time() {
         let commit = Commit {
             identity: id(""),
             generation: Generation::NONE,
+            knows_epochs: false,
             offsets: vec![(at(topic, 0), offset)],
         };
         shelf.run(|groups, ticket, now| groups.commit(&group("g"), commit, ticket, now));

@@ -51,6 +51,7 @@ fn simple(offsets: Vec<(TopicPartition, CommittedOffset)>) -> Commit {
     Commit {
         identity: id(""),
         generation: Generation::NONE,
+        knows_epochs: false,
         offsets,
     }
 }
@@ -90,6 +91,7 @@ async fn committed_offsets_and_generation_survive_a_restart() {
     let commit = Commit {
         identity: id("a"),
         generation,
+        knows_epochs: false,
         offsets: vec![
             (place("t", 0), offset(10, topic)),
             (place("t", 3), offset(20, topic)),
@@ -245,6 +247,7 @@ async fn commit_of_a_group_that_does_not_exist() {
     let fenced = Commit {
         identity: id("a"),
         generation: Generation(1),
+        knows_epochs: false,
         offsets,
     };
     let results = coordinator.commit(group(), fenced).await.unwrap();
@@ -438,7 +441,7 @@ async fn records_of_other_protocols_are_passed_over_and_damaged_ones_stop_the_lo
     let mut builder = BatchBuilder::new(Compression::None);
     builder.push(
         1,
-        Some(&Key::Other(3).encode().unwrap()),
+        Some(&Key::Other(11).encode().unwrap()),
         Some(b"anything"),
         &[],
     );

@@ -111,6 +111,8 @@ pub struct ConsumerGroup {
     looked: Looked,
     /// The newest topics that a request brought: what turns without a request go by.
     topics: Option<Arc<dyn Topics>>,
+    /// Of the state, counted when it changes.
+    held_bytes: usize,
 }
 
 impl ConsumerGroup {
@@ -127,6 +129,7 @@ impl ConsumerGroup {
             slow: BTreeSet::new(),
             looked: Looked::default(),
             topics: None,
+            held_bytes: 0,
         }
     }
 
@@ -138,6 +141,7 @@ impl ConsumerGroup {
     /// The log has been read: sessions run from now (trap 67).
     pub fn loaded(&mut self, now: Now) {
         self.state.replayed();
+        self.held_bytes = self.state.held_bytes();
         let members: Vec<_> = self.state.members().keys().cloned().collect();
         for id in members {
             self.touch(&id, now);
@@ -167,6 +171,11 @@ impl ConsumerGroup {
     /// Whether nothing but offsets could make it worth keeping.
     pub fn is_idle(&self) -> bool {
         self.state.members().is_empty() && self.under_way.is_none() && !self.has_work()
+    }
+
+    /// Bytes of memory it holds on to, about.
+    pub fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     /// Tombstones for all that the log may hold of it.
@@ -351,6 +360,7 @@ impl ConsumerGroup {
     fn adopt(&mut self, under_way: UnderWay, now: Now, out: &mut Vec<Effect>) {
         let old = std::mem::replace(&mut self.state, under_way.state);
         self.looked = under_way.looked;
+        self.held_bytes = self.state.held_bytes();
         for id in old
             .members()
             .keys()

@@ -87,6 +87,12 @@ impl Default for ConsumerSettings {
     }
 }
 
+/// What a member costs beside its texts.
+pub const MEMBER_BYTES: usize = 1024;
+
+/// What a partition costs that a member holds: in its own list, in its target, and in the list of all holders.
+pub const HELD_PARTITION_BYTES: usize = 160;
+
 /// Heartbeats that wait for the write under way. Each member has one unanswered request, so this is more than a
 /// group has members; beyond it the client is told to try again.
 pub const WAITING_MAX: usize = 20_000;

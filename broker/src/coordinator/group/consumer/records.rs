@@ -94,8 +94,9 @@ impl Record {
     pub fn value(&self) -> Result<Option<Bytes>, RecordError> {
         match self {
             Record::OldTopics => Ok(None),
-            Record::Epoch(value) => value.map(tagged_epoch).transpose(),
-            Record::TargetEpoch(value) => value.map(tagged_epoch).transpose(),
+            Record::Epoch(value) | Record::TargetEpoch(value) => {
+                value.map(tagged_epoch).transpose()
+            }
             Record::Wishes(_, value) => value.as_deref().map(wishes).transpose(),
             Record::Target(_, value) => value.as_deref().map(target).transpose(),
             Record::Hold(_, value) => value.as_deref().map(hold).transpose(),
@@ -235,7 +236,9 @@ fn target(partitions: &Partitions) -> Result<Bytes, RecordError> {
     for (topic, numbers) in partitions.topics() {
         writer.raw(topic.as_bytes());
         writer.count(numbers.len())?;
-        numbers.iter().for_each(|number| writer.i32(*number));
+        for number in numbers {
+            writer.i32(*number);
+        }
         writer.tags(&[])?;
     }
     writer.tags(&[])?;
@@ -275,10 +278,14 @@ fn held(held: &Held, writer: &mut Writer) -> Result<(), RecordError> {
     for (topic, numbers) in held.topics() {
         writer.raw(topic.as_bytes());
         writer.count(numbers.len())?;
-        numbers.keys().for_each(|number| writer.i32(*number));
+        for number in numbers.keys() {
+            writer.i32(*number);
+        }
         let mut epochs = Writer::bare(true);
         epochs.count(numbers.len())?;
-        numbers.values().for_each(|since| epochs.i32(since.0));
+        for since in numbers.values() {
+            epochs.i32(since.0);
+        }
         writer.tags(&[(TAG, &epochs.finish())])?;
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::assign::Assignor;
 use super::partitions::Partitions;
-use super::{Epoch, PATTERN_BYTES_MAX};
+use super::{Epoch, MEMBER_BYTES, PATTERN_BYTES_MAX};
 use crate::coordinator::group::event::GroupError;
 use crate::coordinator::group::{InstanceId, MemberId};
 
@@ -42,6 +42,18 @@ impl Heartbeat {
         let subscribes = self.topics.is_some() || self.pattern.is_some();
         self.epoch == Epoch::JOIN
             || (self.rebalance_timeout_ms.is_some() && subscribes && self.owned.is_some())
+    }
+
+    /// Bytes that the group keeps of it at most; 0 for one that brings nothing.
+    pub fn held_bytes(&self) -> usize {
+        let names = self.topics.iter().flatten().map(|name| name.len());
+        let said = names.sum::<usize>() + self.pattern.as_ref().map_or(0, |text| text.len());
+        let joins = if self.epoch == Epoch::JOIN {
+            MEMBER_BYTES + 4 * self.member_id.len()
+        } else {
+            0
+        };
+        joins + said
     }
 
     /// The rules that need no group; whether the client must bring its own id depends on the version.

@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::Epoch;
 use super::assign::Assignor;
 use super::member::{Hold, Member, MembersById, Wishes};
 use super::partitions::Partitions;
 use super::subscription::Resolved;
+use super::{Epoch, HELD_PARTITION_BYTES, MEMBER_BYTES};
 use crate::coordinator::group::{InstanceId, MemberId};
 
 /// Where a group stands; the names are Kafka's.
@@ -191,6 +191,19 @@ impl State {
             .iter()
             .map(|(id, member)| id.len() + member.wishes.bytes())
             .sum()
+    }
+
+    /// Bytes of memory it holds on to, about.
+    pub fn held_bytes(&self) -> usize {
+        let ids: usize = self.members.keys().map(|id| 3 * id.len()).sum();
+        let patterns = self.patterns.iter().map(|(text, resolved)| {
+            text.len() + resolved.topics.iter().map(|name| name.len()).sum::<usize>()
+        });
+        self.members.len() * MEMBER_BYTES
+            + self.holders.len() * HELD_PARTITION_BYTES
+            + ids
+            + self.wishes_bytes()
+            + patterns.sum::<usize>()
     }
 
     /// Whether a member subscribes to this topic, by name or by a pattern.

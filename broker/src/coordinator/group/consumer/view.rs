@@ -1,5 +1,6 @@
 //! What can be seen of such a group without changing it: descriptions, and who may commit and fetch offsets.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -131,12 +132,10 @@ impl ConsumerGroup {
             return Err(GroupError::UnsupportedVersion);
         }
         let hold = &member.hold;
-        if epoch == hold.epoch {
-            Ok(CommitRule::All)
-        } else if epoch > hold.epoch {
-            Err(GroupError::StaleMemberEpoch)
-        } else {
-            Ok(CommitRule::HeldSince(Arc::clone(hold), epoch))
+        match epoch.cmp(&hold.epoch) {
+            Ordering::Equal => Ok(CommitRule::All),
+            Ordering::Greater => Err(GroupError::StaleMemberEpoch),
+            Ordering::Less => Ok(CommitRule::HeldSince(Arc::clone(hold), epoch)),
         }
     }
 
