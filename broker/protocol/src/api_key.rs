@@ -88,7 +88,7 @@ api_keys! {
     CreateAcls = 30, flexible 2, served 1..=3;
     DeleteAcls = 31, flexible 2, served 1..=3;
     DescribeConfigs = 32, flexible 4, served 1..=4;
-    AlterConfigs = 33, flexible 2;
+    AlterConfigs = 33, flexible 2, served 0..=2;
     AlterReplicaLogDirs = 34, flexible 2;
     DescribeLogDirs = 35, flexible 2, served 1..=5;
     SaslAuthenticate = 36, flexible 2;
@@ -99,7 +99,7 @@ api_keys! {
     DescribeDelegationToken = 41, flexible 2;
     DeleteGroups = 42, flexible 2, served 0..=2;
     ElectLeaders = 43, flexible 2, served 0..=2;
-    IncrementalAlterConfigs = 44, flexible 1;
+    IncrementalAlterConfigs = 44, flexible 1, served 0..=1;
     AlterPartitionReassignments = 45, flexible 0, served 0..=1;
     ListPartitionReassignments = 46, flexible 0, served 0..=0;
     OffsetDelete = 47, never_flexible, served 0..=0;
@@ -129,7 +129,7 @@ api_keys! {
     GetTelemetrySubscriptions = 71, flexible 0;
     PushTelemetry = 72, flexible 0;
     AssignReplicasToDirs = 73, flexible 0;
-    ListConfigResources = 74, flexible 0;
+    ListConfigResources = 74, flexible 0, served 0..=1;
     DescribeTopicPartitions = 75, flexible 0, served 0..=0;
     ShareGroupHeartbeat = 76, flexible 0;
     ShareGroupDescribe = 77, flexible 0;

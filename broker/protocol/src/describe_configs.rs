@@ -8,15 +8,21 @@ use crate::text::Str;
 pub const RESOURCE_TOPIC: i8 = 2;
 /// Resource type of a broker.
 pub const RESOURCE_BROKER: i8 = 4;
+/// Resource type of a group.
+pub const RESOURCE_GROUP: i8 = 32;
 
 /// Config source: set on the topic.
 pub const SOURCE_TOPIC: i8 = 1;
 /// Config source: set on the broker while it runs.
 pub const SOURCE_DYNAMIC_BROKER: i8 = 2;
+/// Config source: set for all brokers of the cluster while they run.
+pub const SOURCE_DYNAMIC_DEFAULT_BROKER: i8 = 3;
 /// Config source: from the broker's configuration file.
 pub const SOURCE_STATIC_BROKER: i8 = 4;
 /// Config source: not set anywhere.
 pub const SOURCE_DEFAULT: i8 = 5;
+/// Config source: set on the group.
+pub const SOURCE_GROUP: i8 = 8;
 
 messages! {
     api DescribeConfigs [1..=4, flexible 4]: DescribeConfigsRequest => DescribeConfigsResponse;

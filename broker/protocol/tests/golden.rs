@@ -610,10 +610,12 @@ fn a_key_has_the_versions_of_its_messages() {
         create_acls::CreateAclsRequest,
         delete_acls::DeleteAclsRequest,
         describe_configs::DescribeConfigsRequest,
+        alter_configs::AlterConfigsRequest,
         describe_log_dirs::DescribeLogDirsRequest,
         create_partitions::CreatePartitionsRequest,
         delete_groups::DeleteGroupsRequest,
         elect_leaders::ElectLeadersRequest,
+        incremental_alter_configs::IncrementalAlterConfigsRequest,
         alter_partition_reassignments::AlterPartitionReassignmentsRequest,
         list_partition_reassignments::ListPartitionReassignmentsRequest,
         offset_delete::OffsetDeleteRequest,
@@ -621,6 +623,7 @@ fn a_key_has_the_versions_of_its_messages() {
         describe_producers::DescribeProducersRequest,
         consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,
         consumer_group_describe::ConsumerGroupDescribeRequest,
+        list_config_resources::ListConfigResourcesRequest,
         describe_topic_partitions::DescribeTopicPartitionsRequest,
     );
     let listed: Vec<_> = ApiKey::ALL

@@ -358,6 +358,31 @@ values! { describe_configs, describe_configs_response, DescribeConfigsResponse;
     }
     DescribeConfigsSynonym { name [..], value [..], source [..] }
 }
+values! { alter_configs, alter_configs_request, AlterConfigsRequest;
+    AlterConfigsRequest { resources [..], validate_only [..] }
+    AlterConfigsResource { resource_type [..], resource_name [..], configs [..] }
+    AlterableConfig { name [..], value [..] }
+}
+values! { alter_configs, alter_configs_response, AlterConfigsResponse;
+    AlterConfigsResponse { throttle_time_ms [..], responses [..] }
+    AlterConfigsResourceResponse { error_code [..], error_message [..], resource_type [..], resource_name [..] }
+}
+values! { incremental_alter_configs, incremental_alter_configs_request, IncrementalAlterConfigsRequest;
+    IncrementalAlterConfigsRequest { resources [..], validate_only [..] }
+    AlterConfigsResource { resource_type [..], resource_name [..], configs [..] }
+    AlterableConfig { name [..], config_operation [..], value [..] }
+}
+values! { incremental_alter_configs, incremental_alter_configs_response, IncrementalAlterConfigsResponse;
+    IncrementalAlterConfigsResponse { throttle_time_ms [..], responses [..] }
+    AlterConfigsResourceResponse { error_code [..], error_message [..], resource_type [..], resource_name [..] }
+}
+values! { list_config_resources, list_config_resources_request, ListConfigResourcesRequest;
+    ListConfigResourcesRequest { resource_types [1..] }
+}
+values! { list_config_resources, list_config_resources_response, ListConfigResourcesResponse;
+    ListConfigResourcesResponse { throttle_time_ms [..], error_code [..], config_resources [..] }
+    ConfigResource { resource_name [..], resource_type [1..] }
+}
 values! { find_coordinator, find_coordinator_request, FindCoordinatorRequest;
     FindCoordinatorRequest { key [..=3], key_type [1..], coordinator_keys [4..] }
 }
@@ -591,6 +616,12 @@ pub(crate) fn for_each_message(visitor: &mut impl Visitor) {
         delete_topics::DeleteTopicsResponse,
         describe_configs::DescribeConfigsRequest,
         describe_configs::DescribeConfigsResponse,
+        alter_configs::AlterConfigsRequest,
+        alter_configs::AlterConfigsResponse,
+        incremental_alter_configs::IncrementalAlterConfigsRequest,
+        incremental_alter_configs::IncrementalAlterConfigsResponse,
+        list_config_resources::ListConfigResourcesRequest,
+        list_config_resources::ListConfigResourcesResponse,
         find_coordinator::FindCoordinatorRequest,
         find_coordinator::FindCoordinatorResponse,
         join_group::JoinGroupRequest,
