@@ -61,6 +61,11 @@ const PAY_BYTES: u64 = 64 * 1024;
 /// A long wait is cut into pieces, so that a cancelled cleaning ends soon.
 const PAUSE_MAX: Duration = Duration::from_millis(100);
 
+/// How large a compressed batch may become for compaction to look into it, whatever the settings of its topic say or
+/// will say (see [`CleaningConfig::decompressed_bytes_max`]). One cleaning runs at a time and holds one such batch,
+/// so this bounds its memory; more would be a record set that no client reads.
+pub const DECOMPRESSED_BYTES_MAX: usize = 128 << 20;
+
 /// The settings of a log that is compacted, with Kafka's names.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CleaningConfig {
@@ -76,7 +81,9 @@ pub struct CleaningConfig {
     pub segment_bytes_max: u64,
     /// `segment.index.bytes`: nor its index.
     pub index_bytes_max: u64,
-    /// Batches that decompress to more stay as they are.
+    /// Compressed batches that are larger without their codec stay as they are, and keep all tombstones behind them.
+    /// For one log it never changes: a batch that can be read at last may hold a record whose tombstone went in
+    /// the meantime, and tombstones behind it go as soon as it can be read.
     pub decompressed_bytes_max: usize,
 }
 
@@ -90,7 +97,7 @@ impl Default for CleaningConfig {
             delete_retention_ms: 24 * 3_600_000,
             segment_bytes_max: 1 << 30,
             index_bytes_max: 10 << 20,
-            decompressed_bytes_max: 16 << 20,
+            decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
         }
     }
 }

@@ -138,6 +138,15 @@ impl Log {
         &self.identity
     }
 
+    /// Has the log go by these sizes and ages from now on. The interval of the indexes changes with the next
+    /// segment.
+    pub fn set_config(&mut self, config: LogConfig) {
+        if self.config != config {
+            self.config = config;
+            self.publish();
+        }
+    }
+
     /// A handle for readers.
     pub fn reader(&self) -> LogReader {
         LogReader {

@@ -14,6 +14,7 @@ use super::varint;
 #[derive(Clone, Debug)]
 pub struct BatchBuilder {
     compression: Compression,
+    level: Option<i32>,
     attributes: i16,
     producer_id: i64,
     producer_epoch: i16,
@@ -29,6 +30,7 @@ impl BatchBuilder {
     pub fn new(compression: Compression) -> BatchBuilder {
         BatchBuilder {
             compression,
+            level: None,
             attributes: 0,
             producer_id: -1,
             producer_epoch: -1,
@@ -38,6 +40,13 @@ impl BatchBuilder {
             count: 0,
             records: Vec::new(),
         }
+    }
+
+    /// Has gzip and zstd compress at this level.
+    #[must_use]
+    pub fn level(mut self, level: Option<i32>) -> BatchBuilder {
+        self.level = level;
+        self
     }
 
     /// Marks the batch as an idempotent producer's.
@@ -125,7 +134,7 @@ impl BatchBuilder {
     }
 
     fn try_build(self, compression: Compression) -> Result<Batch, CompressionError> {
-        let records: Bytes = compression.compress(self.records)?;
+        let records: Bytes = compression.compress_at(self.records, self.level)?;
         let length = HEADER_BYTES - PREFIX_BYTES + records.len();
         let length = i32::try_from(length).expect("a batch in memory is below 2 GiB");
         let mut head = [0; HEADER_BYTES];

@@ -133,14 +133,24 @@ impl Compression {
         }
     }
 
-    /// Compresses `plain`; in memory no codec has a reason to fail.
+    /// Compresses `plain` at the codec's own level; in memory no codec has a reason to fail.
     pub(crate) fn compress(self, plain: Vec<u8>) -> Result<Bytes, CompressionError> {
+        self.compress_at(plain, None)
+    }
+
+    /// Compresses `plain`; gzip and zstd know levels.
+    pub(crate) fn compress_at(
+        self,
+        plain: Vec<u8>,
+        level: Option<i32>,
+    ) -> Result<Bytes, CompressionError> {
         let packed = match self {
             Compression::None => Ok(plain),
-            Compression::Gzip => gzip(&plain),
+            Compression::Gzip => gzip(&plain, level),
             Compression::Snappy => snappy(&plain),
             Compression::Lz4 => lz4(&plain),
-            Compression::Zstd => zstd::bulk::compress(&plain, 0),
+            // 0 is its default
+            Compression::Zstd => zstd::bulk::compress(&plain, level.unwrap_or(0)),
         };
         packed
             .map(Bytes::from)
@@ -148,8 +158,10 @@ impl Compression {
     }
 }
 
-fn gzip(plain: &[u8]) -> io::Result<Vec<u8>> {
-    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+fn gzip(plain: &[u8], level: Option<i32>) -> io::Result<Vec<u8>> {
+    let level = level.and_then(|level| u32::try_from(level).ok());
+    let level = level.map_or_else(flate2::Compression::default, flate2::Compression::new);
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
     encoder.write_all(plain)?;
     encoder.finish()
 }
