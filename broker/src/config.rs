@@ -6,16 +6,30 @@ use std::time::Duration;
 
 use tokio::net::lookup_host;
 
+use crate::controller::image::PARTITIONS_MAX;
 use crate::coordinator::group::consumer::ConsumerSettings;
 use crate::coordinator::group::{GroupSettings, PARTITION_BYTES_MAX};
 use crate::error::StartError;
 use crate::partition::space::SpaceRule;
 use crate::partition::upkeep::UpkeepSettings;
+use crate::topic_config::{Overrides, TopicConfig, setting};
 
+/// Looking seldom keeps what retention should have removed: a day at most.
+const UPKEEP_INTERVAL_MS_MAX: u32 = 24 * 3_600_000;
 /// Looking more often than this would keep a core busy with thousands of logs.
 const UPKEEP_INTERVAL_MS_MIN: u32 = 100;
 /// Below this a pass of compaction holds too few keys to be worth reading the log for.
 const CLEANER_MEMORY_BYTES_MIN: usize = 1 << 20;
+/// The keys of a hundred million records fit; more is a slip of the pen.
+const CLEANER_MEMORY_BYTES_MAX: usize = 4 << 30;
+/// Rates beyond are no limit (0 says so), and would not fit into the throttle.
+const BYTES_PER_SECOND_MAX: u64 = (4 << 30) - 1;
+/// A pebibyte: no disk of one machine is larger.
+const FREE_SPACE_BYTES_MAX: u64 = 1 << 50;
+/// Each is a thread.
+const SHARDS_MAX: usize = 1024;
+/// What a process may have descriptors for.
+const CONNECTIONS_MAX: usize = 1 << 20;
 /// More than half of a disk is no reserve but a mistake.
 const FREE_SPACE_PERCENT_MAX: u8 = 50;
 
@@ -30,6 +44,8 @@ pub struct BrokerConfig {
     pub data: PathBuf,
     /// Partitions of a topic that is made without saying how many.
     pub partitions: i32,
+    /// Settings that topics have unless they say otherwise, by the topics' names for them.
+    pub topic_defaults: Overrides,
     /// Whether asking for an unknown topic makes it, if the client allows it too.
     pub auto_create: bool,
     /// Listen to other machines, although there is no authentication.
@@ -94,6 +110,7 @@ impl Default for BrokerConfig {
             advertised: None,
             data: PathBuf::from("data"),
             partitions: 1,
+            topic_defaults: Overrides::new(),
             auto_create: true,
             insecure: false,
             shards: None,
@@ -241,7 +258,7 @@ impl BrokerConfig {
 
     /// Checks the numbers of groups whose assignment the broker makes, by Kafka's rules.
     fn check_consumer_groups(&self) -> Result<(), StartError> {
-        let refused = |name, least: &'static str| Err(StartError::Setting { name, least });
+        let refused = |name, right: &'static str| Err(StartError::Setting { name, right });
         let interval = self.group_consumer_heartbeat_interval_ms;
         let (least, most) = (
             self.group_consumer_min_heartbeat_interval_ms,
@@ -278,27 +295,90 @@ impl BrokerConfig {
 
     /// Checks the numbers.
     pub(crate) fn check(&self) -> Result<(), StartError> {
-        if self.partitions < 1 {
+        if !(1..=PARTITIONS_MAX).contains(&self.partitions) {
             return Err(StartError::Partitions(self.partitions));
         }
-        let refused = |name, least: &'static str| Err(StartError::Setting { name, least });
         self.check_consumer_groups()?;
-        if self.offsets_retention_minutes == 0 {
-            return refused("offsets_retention_minutes", "at least 1");
+        let wrong = self.bounds().into_iter().find(|(_, holds, _)| !holds);
+        if let Some((name, _, right)) = wrong {
+            return Err(StartError::Setting { name, right });
         }
-        if self.offsets_retention_check_interval_ms == 0 {
-            return refused("offsets_retention_check_interval_ms", "at least 1");
+        self.check_topic_defaults()
+    }
+
+    /// Each number's key, whether it lies where it must, and where that is.
+    fn bounds(&self) -> [(&'static str, bool, &'static str); 12] {
+        let interval_ms = UPKEEP_INTERVAL_MS_MIN..=UPKEEP_INTERVAL_MS_MAX;
+        let memory = CLEANER_MEMORY_BYTES_MIN..=CLEANER_MEMORY_BYTES_MAX;
+        let shards = |shards| (1..=SHARDS_MAX).contains(&shards);
+        [
+            (
+                "upkeep_interval_ms",
+                interval_ms.contains(&self.upkeep_interval_ms),
+                "from 100 to 86400000",
+            ),
+            (
+                "cleaner_memory_bytes",
+                memory.contains(&self.cleaner_memory_bytes),
+                "from 1048576 to 4294967296",
+            ),
+            (
+                "cleaner_bytes_per_second",
+                self.cleaner_bytes_per_second <= BYTES_PER_SECOND_MAX,
+                "at most 4294967295; 0 sets no limit",
+            ),
+            (
+                "scrub_bytes_per_second",
+                self.scrub_bytes_per_second <= BYTES_PER_SECOND_MAX,
+                "at most 4294967295; 0 turns it off",
+            ),
+            (
+                "free_space_min_bytes",
+                self.free_space_min_bytes <= FREE_SPACE_BYTES_MAX,
+                "at most 1125899906842624",
+            ),
+            (
+                "free_space_min_percent",
+                self.free_space_min_percent <= FREE_SPACE_PERCENT_MAX,
+                "at most 50",
+            ),
+            (
+                "offsets_retention_minutes",
+                self.offsets_retention_minutes >= 1,
+                "at least 1",
+            ),
+            (
+                "offsets_retention_check_interval_ms",
+                self.offsets_retention_check_interval_ms >= 1,
+                "at least 1",
+            ),
+            ("shards", self.shards.is_none_or(shards), "from 1 to 1024"),
+            (
+                "connections_max",
+                (1..=CONNECTIONS_MAX).contains(&self.connections_max),
+                "from 1 to 1048576",
+            ),
+            ("group_max_size", self.group_max_size >= 1, "at least 1"),
+            (
+                "group_max_session_timeout_ms",
+                self.group_min_session_timeout_ms <= self.group_max_session_timeout_ms,
+                "at least group_min_session_timeout_ms",
+            ),
+        ]
+    }
+
+    /// What topics inherit must be theirs to inherit, and right.
+    fn check_topic_defaults(&self) -> Result<(), StartError> {
+        let wrong = |reason: String| Err(StartError::TopicDefaults(reason));
+        for name in self.topic_defaults.keys() {
+            if setting(name).is_some_and(|setting| setting.synonym.is_none()) {
+                return wrong(format!("{name} is set on each topic alone"));
+            }
         }
-        if self.upkeep_interval_ms < UPKEEP_INTERVAL_MS_MIN {
-            return refused("upkeep_interval_ms", "at least 100");
+        match TopicConfig::parse(&self.topic_defaults) {
+            Ok(_) => Ok(()),
+            Err(refused) => wrong(refused.to_string()),
         }
-        if self.cleaner_memory_bytes < CLEANER_MEMORY_BYTES_MIN {
-            return refused("cleaner_memory_bytes", "at least 1048576");
-        }
-        if self.free_space_min_percent > FREE_SPACE_PERCENT_MAX {
-            return refused("free_space_min_percent", "at most 50");
-        }
-        Ok(())
     }
 }
 
@@ -355,11 +435,16 @@ mod tests {
         assert!(check_exposure([127, 0, 0, 1].into(), None, false).is_ok());
     }
 
+    fn inherit(config: &mut BrokerConfig, name: &str, value: &str) {
+        let value = value.to_owned();
+        config.topic_defaults.insert(name.to_owned(), value);
+    }
+
     #[test]
     fn numbers_that_make_no_sense_are_refused() {
         let good = BrokerConfig::default();
         assert!(good.check().is_ok());
-        let wrong: [fn(&mut BrokerConfig); 11] = [
+        let wrong: [fn(&mut BrokerConfig); 23] = [
             |config| config.group_consumer_heartbeat_interval_ms = 4_999,
             |config| config.group_consumer_heartbeat_interval_ms = 15_001,
             |config| config.group_consumer_session_timeout_ms = 44_999,
@@ -368,6 +453,18 @@ mod tests {
             |config| config.offsets_retention_minutes = 0,
             |config| config.offsets_retention_check_interval_ms = 0,
             |config| config.partitions = 0,
+            |config| config.partitions = PARTITIONS_MAX + 1,
+            |config| config.upkeep_interval_ms = u32::MAX,
+            |config| config.cleaner_memory_bytes = usize::MAX,
+            |config| config.cleaner_bytes_per_second = u64::MAX,
+            |config| config.scrub_bytes_per_second = u64::MAX,
+            |config| config.free_space_min_bytes = u64::MAX,
+            |config| config.shards = Some(0),
+            |config| config.connections_max = 0,
+            |config| config.group_max_size = 0,
+            |config| config.group_max_session_timeout_ms = 1,
+            |config| inherit(config, "retention.ms", "soon"),
+            |config| inherit(config, "write.caching", "true"),
             |config| config.upkeep_interval_ms = 99,
             |config| config.cleaner_memory_bytes = 1000,
             |config| config.free_space_min_percent = 51,

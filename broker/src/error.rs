@@ -8,7 +8,8 @@ use headrace_storage::data_dir::DataDirError;
 use headrace_storage::record::{BatchError, CompressionError};
 use headrace_storage::{ReadError, WriteError};
 
-use crate::controller::image::TopicRefused;
+use crate::broker_settings::SettingRefused;
+use crate::controller::image::{PARTITIONS_MAX, TopicRefused};
 use crate::partition::AppendFailure;
 use crate::partition::producers::SequenceError;
 use crate::partition::registry::{ChangeFailure, LoadError};
@@ -46,15 +47,18 @@ pub enum StartError {
     )]
     Exposed(IpAddr),
     /// Not a number of partitions.
-    #[error("partitions = {0}: a topic has at least 1 partition")]
+    #[error("partitions = {0}: a topic has 1 to {PARTITIONS_MAX} partitions")]
     Partitions(i32),
+    /// What topics are to have that do not say otherwise.
+    #[error("topic_defaults: {0}")]
+    TopicDefaults(String),
     /// A number out of bounds.
-    #[error("{name} must be {least}")]
+    #[error("{name} must be {right}")]
     Setting {
         /// The key in `[broker]`.
         name: &'static str,
         /// What would be right.
-        least: &'static str,
+        right: &'static str,
     },
     /// The data directory cannot be used.
     #[error(transparent)]
@@ -95,7 +99,7 @@ impl AppendFailure {
 }
 
 impl ChangeFailure {
-    /// The code in the responses of CreateTopics, CreatePartitions and DeleteTopics.
+    /// The code in the responses of those who change topics and settings.
     pub fn code(&self) -> ErrorCode {
         match self {
             ChangeFailure::Refused(refused) => match refused {
@@ -107,6 +111,12 @@ impl ChangeFailure {
                     ErrorCode::INVALID_PARTITIONS
                 }
                 TopicRefused::Config(_) => ErrorCode::INVALID_CONFIG,
+            },
+            ChangeFailure::Setting(refused) => match refused {
+                SettingRefused::Unknown(_) => ErrorCode::INVALID_CONFIG,
+                SettingRefused::AtStart(_)
+                | SettingRefused::Invalid(_)
+                | SettingRefused::TooMany => ErrorCode::INVALID_REQUEST,
             },
             ChangeFailure::Unknown => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
             ChangeFailure::Disk(_) | ChangeFailure::NoSpace => ErrorCode::KAFKA_STORAGE_ERROR,

@@ -10,6 +10,7 @@
 
 mod admin;
 pub mod api;
+pub mod broker_settings;
 pub mod clock;
 pub mod config;
 pub mod controller;
@@ -106,9 +107,12 @@ impl Broker {
         let opened = {
             let clock = Arc::clone(&clock);
             let upkeep = config.upkeep_settings();
+            let topic_defaults = config.topic_defaults.clone();
             spawn_blocking(move || {
                 let data = Arc::new(open().map_err(Into::into)?);
-                let registry = Registry::open(Arc::clone(&data), &clock, shards, &upkeep)?;
+                let shared = Arc::clone(&data);
+                let registry =
+                    Registry::open_with(shared, &clock, shards, &upkeep, topic_defaults)?;
                 Ok::<_, StartError>((data, registry))
             })
         };

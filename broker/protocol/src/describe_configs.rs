@@ -8,6 +8,8 @@ use crate::text::Str;
 pub const RESOURCE_TOPIC: i8 = 2;
 /// Resource type of a broker.
 pub const RESOURCE_BROKER: i8 = 4;
+/// Resource type of the levels of a broker's own log.
+pub const RESOURCE_BROKER_LOGGER: i8 = 8;
 /// Resource type of a group.
 pub const RESOURCE_GROUP: i8 = 32;
 

@@ -7,14 +7,15 @@ use headrace_protocol::create_topics::{
     CreatableTopic, CreatableTopicConfigs, CreatableTopicResult, CreateTopicsRequest,
     CreateTopicsResponse,
 };
-use headrace_protocol::describe_configs::{SOURCE_DEFAULT, SOURCE_TOPIC};
+use headrace_protocol::describe_configs::SOURCE_DEFAULT;
 use headrace_protocol::{ErrorCode, Str};
 use uuid::Uuid;
 
 use super::Call;
+use super::describe_configs::code_of;
 use crate::controller::topic_name;
 use crate::partition::registry::{ChangeFailure, NewTopic};
-use crate::topic_config::{Overrides, SETTINGS};
+use crate::topic_config::{Defaults, Overrides, SETTINGS, Setting, normal, setting};
 
 /// The first version in which -1 asks for the defaults.
 const DEFAULTS_FROM_VERSION: i16 = 4;
@@ -90,7 +91,7 @@ async fn create(
         topic_id,
         num_partitions: partitions,
         replication_factor: 1,
-        configs: Some(shown(&overrides)),
+        configs: Some(shown(&overrides, registry.topics().defaults())),
         ..CreatableTopicResult::default()
     })
 }
@@ -144,33 +145,36 @@ fn assigned(call: &Call, asked: &CreatableTopic) -> Result<i32, Refused> {
 fn overrides(asked: &CreatableTopic) -> Result<Overrides, Refused> {
     let mut overrides = Overrides::new();
     for config in &asked.configs {
-        let Some(value) = &config.value else {
-            let message = format!(
-                "setting {} has no value; leave it out for its default",
-                config.name
-            );
-            return Err((ErrorCode::INVALID_CONFIG, message));
+        let refused = |what| {
+            Err((
+                ErrorCode::INVALID_CONFIG,
+                format!("setting {} {what}", config.name),
+            ))
         };
-        overrides.insert(config.name.as_str().to_owned(), value.as_str().to_owned());
+        let Some(value) = &config.value else {
+            return refused("has no value; leave it out for its default");
+        };
+        let kind = setting(&config.name).map(|setting| setting.kind);
+        let twice = overrides.insert(config.name.to_string(), normal(kind, value));
+        if twice.is_some() {
+            return refused("stands in the request more than once");
+        }
     }
     Ok(overrides)
 }
 
 /// The settings of the new topic, as they are now.
-fn shown(overrides: &Overrides) -> Vec<CreatableTopicConfigs> {
-    let shown = |setting: &crate::topic_config::Setting| {
-        let set = overrides.get(setting.name);
+fn shown(overrides: &Overrides, defaults: &Defaults) -> Vec<CreatableTopicConfigs> {
+    let shown = |setting: &'static Setting| {
+        let found = defaults.found(setting, overrides);
+        let first = found.first();
         CreatableTopicConfigs {
             name: Str::from_static(setting.name),
-            value: Some(set.map_or(Str::from_static(setting.default), |value| {
-                value.as_str().into()
+            value: Some(first.map_or(Str::from_static(setting.default), |first| {
+                first.value.into()
             })),
             read_only: false,
-            config_source: if set.is_some() {
-                SOURCE_TOPIC
-            } else {
-                SOURCE_DEFAULT
-            },
+            config_source: first.map_or(SOURCE_DEFAULT, |first| code_of(first.source)),
             is_sensitive: false,
         }
     };

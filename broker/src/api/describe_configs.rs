@@ -1,38 +1,38 @@
-//! DescribeConfigs: the settings of topics (the table in `topic_config`) and the few that a broker has.
+//! DescribeConfigs: the settings of topics and brokers, from the tables in `topic_config` and `broker_settings`, each
+//! with where its value comes from.
 
 use headrace_protocol::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult,
-    DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym, RESOURCE_BROKER,
-    RESOURCE_TOPIC, SOURCE_DEFAULT, SOURCE_STATIC_BROKER, SOURCE_TOPIC,
+    DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym, RESOURCE_TOPIC,
+    SOURCE_DEFAULT, SOURCE_DYNAMIC_BROKER, SOURCE_DYNAMIC_DEFAULT_BROKER, SOURCE_STATIC_BROKER,
+    SOURCE_TOPIC,
 };
 use headrace_protocol::{ErrorCode, Str};
 
 use super::Call;
+use super::alteration::{Refused, resource};
+use crate::broker_settings::{self, STARTED, StartedSetting};
+use crate::controller::resource::Resource;
 use crate::controller::topic_name;
 use crate::node::Node;
-use crate::partition::registry::CONSUMER_OFFSETS_PARTITIONS;
-use crate::topic_config::{Kind, Overrides, SETTINGS, Setting};
+use crate::topic_config::{Defaults, Found, Kind, Overrides, SETTINGS, Setting, Source};
 
 pub(super) async fn handle(call: Call, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
-    let results = request.resources.iter().map(|resource| {
-        let described = match resource.resource_type {
-            RESOURCE_TOPIC => topic(&call, resource),
-            RESOURCE_BROKER => broker(&call.node, resource),
-            _ => Err((
-                ErrorCode::INVALID_REQUEST,
-                "only topics and brokers have settings",
-            )),
+    let results = request.resources.iter().map(|asked| {
+        let described = match asked.resource_type {
+            RESOURCE_TOPIC => topic(&call, asked),
+            _ => other(&call, asked),
         };
         let mut result = DescribeConfigsResult {
-            resource_type: resource.resource_type,
-            resource_name: resource.resource_name.clone(),
+            resource_type: asked.resource_type,
+            resource_name: asked.resource_name.clone(),
             ..DescribeConfigsResult::default()
         };
         match described {
-            Ok(configs) => result.configs = trimmed(configs, resource, &request),
+            Ok(configs) => result.configs = trimmed(configs, asked, &request),
             Err((code, message)) => {
                 result.error_code = code;
-                result.error_message = Some(Str::from_static(message));
+                result.error_message = Some(message.into());
             }
         }
         result
@@ -43,146 +43,128 @@ pub(super) async fn handle(call: Call, request: DescribeConfigsRequest) -> Descr
     }
 }
 
-type Described = Result<Vec<DescribeConfigsResourceResult>, (ErrorCode, &'static str)>;
-
-fn topic(call: &Call, resource: &DescribeConfigsResource) -> Described {
-    if !topic_name::is_valid(&resource.resource_name) {
-        return Err((ErrorCode::INVALID_TOPIC_EXCEPTION, "not a topic name"));
+/// The number of a source on the wire.
+pub(super) fn code_of(source: Source) -> i8 {
+    match source {
+        Source::Topic => SOURCE_TOPIC,
+        Source::Broker => SOURCE_DYNAMIC_BROKER,
+        Source::Cluster => SOURCE_DYNAMIC_DEFAULT_BROKER,
+        Source::File => SOURCE_STATIC_BROKER,
+        Source::Default => SOURCE_DEFAULT,
     }
-    let topic = call.node.registry.topic(&resource.resource_name);
-    let topic = topic.ok_or((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, "unknown topic"))?;
-    let describe = |setting| topic_setting(setting, &topic.overrides);
+}
+
+/// What topics of this name inherit.
+pub(super) fn inherited_by(topic: &str, defaults: &Defaults) -> Defaults {
+    if topic_name::is_internal(topic) {
+        defaults.of_internal_topics()
+    } else {
+        defaults.clone()
+    }
+}
+
+type Described = Result<Vec<DescribeConfigsResourceResult>, Refused>;
+
+fn topic(call: &Call, asked: &DescribeConfigsResource) -> Described {
+    let name = &asked.resource_name;
+    if !topic_name::is_valid(name) {
+        let message = format!("{name:?} is no topic name");
+        return Err((ErrorCode::INVALID_TOPIC_EXCEPTION, message));
+    }
+    let topics = call.node.registry.topics();
+    let unknown = || {
+        let message = "unknown topic".to_owned();
+        (ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, message)
+    };
+    let topic = topics.by_name(name).ok_or_else(unknown)?;
+    let defaults = inherited_by(name, topics.defaults());
+    let describe = |setting| topic_setting(setting, &topic.overrides, &defaults);
     Ok(SETTINGS.iter().map(describe).collect())
 }
 
 fn topic_setting(
     setting: &'static Setting,
     overrides: &Overrides,
+    defaults: &Defaults,
 ) -> DescribeConfigsResourceResult {
-    let set = overrides
-        .get(setting.name)
-        .map(|value| Str::from(value.as_str()));
-    let default = Str::from_static(setting.default);
-    let own = set
-        .clone()
-        .map(|value| synonym(setting.name, value, SOURCE_TOPIC));
-    let inherited = setting
-        .synonym
-        .map(|name| synonym(name, default.clone(), SOURCE_DEFAULT));
+    shown(setting.name, setting, &defaults.found(setting, overrides))
+}
+
+/// A setting of the table, with its values from the one that counts on.
+fn shown(
+    name: &'static str,
+    setting: &'static Setting,
+    found: &[Found<'_>],
+) -> DescribeConfigsResourceResult {
+    let first = found.first();
     DescribeConfigsResourceResult {
-        name: Str::from_static(setting.name),
-        config_source: if set.is_some() {
-            SOURCE_TOPIC
-        } else {
-            SOURCE_DEFAULT
-        },
-        value: Some(set.unwrap_or(default)),
+        name: Str::from_static(name),
+        value: Some(first.map_or(Str::from_static(setting.default), |first| {
+            first.value.into()
+        })),
         read_only: false,
+        config_source: first.map_or(SOURCE_DEFAULT, |first| code_of(first.source)),
         is_sensitive: false,
-        synonyms: own.into_iter().chain(inherited).collect(),
+        synonyms: found.iter().map(synonym).collect(),
         config_type: setting.kind.code(),
         documentation: Some(Str::from_static(setting.doc)),
     }
 }
 
-fn broker(node: &Node, resource: &DescribeConfigsResource) -> Described {
-    // the empty name asks for what is set for all brokers at run time: nothing
-    if resource.resource_name.is_empty() {
-        return Ok(Vec::new());
+fn synonym(found: &Found<'_>) -> DescribeConfigsSynonym {
+    DescribeConfigsSynonym {
+        name: Str::from_static(found.name),
+        value: Some(found.value.into()),
+        source: code_of(found.source),
     }
-    if resource.resource_name != node.id.to_string().as_str() {
-        return Err((ErrorCode::INVALID_REQUEST, "no such broker"));
-    }
-    Ok(broker_settings(node).map(broker_setting).collect())
 }
 
-/// Name, type, value, and what it does.
-type BrokerSetting = (&'static str, Kind, String, &'static str);
-
-fn broker_settings(node: &Node) -> impl Iterator<Item = BrokerSetting> {
-    let config = &node.config;
-    let endpoint = format!(
-        "PLAINTEXT://{}:{}",
-        node.advertised.host, node.advertised.port
-    );
-    [
-        (
-            "advertised.listeners",
-            Kind::String,
-            endpoint,
-            "What clients connect to.",
-        ),
-        (
-            "auto.create.topics.enable",
-            Kind::Boolean,
-            config.auto_create.to_string(),
-            "Whether asking for an unknown topic makes it.",
-        ),
-        (
-            "default.replication.factor",
-            Kind::Int,
-            "1".to_owned(),
-            "Copies of a topic's data that is made without saying how many.",
-        ),
-        (
-            "listeners",
-            Kind::List,
-            format!("PLAINTEXT://{}", config.listen),
-            "Where the broker listens.",
-        ),
-        (
-            "log.dirs",
-            Kind::List,
-            config.data.display().to_string(),
-            "The data directory.",
-        ),
-        (
-            "node.id",
-            Kind::Int,
-            node.id.to_string(),
-            "The broker's number in its cluster.",
-        ),
-        (
-            "num.partitions",
-            Kind::Int,
-            config.partitions.to_string(),
-            "Partitions of a topic that is made without saying how many.",
-        ),
-        (
-            "offsets.topic.num.partitions",
-            Kind::Int,
-            CONSUMER_OFFSETS_PARTITIONS.to_string(),
-            "Partitions of the topic with the groups' offsets.",
-        ),
-        (
-            "socket.request.max.bytes",
-            Kind::Int,
-            (100 << 20).to_string(),
-            "The largest request in bytes.",
-        ),
-    ]
-    .into_iter()
+fn other(call: &Call, asked: &DescribeConfigsResource) -> Described {
+    let topics = call.node.registry.topics();
+    let defaults = topics.defaults();
+    match resource(call, asked.resource_type, &asked.resource_name)? {
+        Resource::Cluster => Ok(cluster(defaults)),
+        Resource::Broker(_) => Ok(broker(&call.node, defaults)),
+    }
 }
 
-fn broker_setting((name, kind, value, doc): BrokerSetting) -> DescribeConfigsResourceResult {
-    let value = Str::from(value);
+/// What is set for all brokers at run time, and nothing else.
+fn cluster(defaults: &Defaults) -> Vec<DescribeConfigsResourceResult> {
+    let inherited = broker_settings::all_inherited().into_iter();
+    let set = inherited.filter_map(|(name, setting)| {
+        let of_cluster = |found: &Found<'_>| found.source == Source::Cluster;
+        let found = defaults.inherited(setting).find(of_cluster)?;
+        Some(shown(name, setting, &[found]))
+    });
+    set.collect()
+}
+
+fn broker(node: &Node, defaults: &Defaults) -> Vec<DescribeConfigsResourceResult> {
+    let inherited = broker_settings::all_inherited().into_iter();
+    let inherited = inherited.map(|(name, setting)| {
+        let found: Vec<_> = defaults.inherited(setting).collect();
+        shown(name, setting, &found)
+    });
+    let started = STARTED.iter().map(|setting| started(node, setting));
+    inherited.chain(started).collect()
+}
+
+fn started(node: &Node, setting: &'static StartedSetting) -> DescribeConfigsResourceResult {
+    let (name, kind): (_, Kind) = (setting.name, setting.kind);
+    let value = Str::from(setting.value(node));
     DescribeConfigsResourceResult {
         name: Str::from_static(name),
-        synonyms: vec![synonym(name, value.clone(), SOURCE_STATIC_BROKER)],
+        synonyms: vec![DescribeConfigsSynonym {
+            name: Str::from_static(name),
+            value: Some(value.clone()),
+            source: SOURCE_STATIC_BROKER,
+        }],
         value: Some(value),
         read_only: true,
         config_source: SOURCE_STATIC_BROKER,
         is_sensitive: false,
         config_type: kind.code(),
-        documentation: Some(Str::from_static(doc)),
-    }
-}
-
-fn synonym(name: &'static str, value: Str, source: i8) -> DescribeConfigsSynonym {
-    DescribeConfigsSynonym {
-        name: Str::from_static(name),
-        value: Some(value),
-        source,
+        documentation: Some(Str::from_static(setting.doc)),
     }
 }
 

@@ -4,7 +4,9 @@
 //! `mod`, a row in the table; it is then advertised too, since both follow from the table. Produce stands
 //! apart: its first half runs while earlier requests of the connection still wait.
 
+mod alter_configs;
 mod alter_partition_reassignments;
+mod alteration;
 mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
@@ -27,10 +29,12 @@ mod fetch;
 mod find_coordinator;
 mod group;
 mod heartbeat;
+mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leader_hints;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
@@ -93,10 +97,12 @@ serve! {
     CreateAcls => create_acls::handle,
     DeleteAcls => delete_acls::handle,
     DescribeConfigs => describe_configs::handle,
+    AlterConfigs => alter_configs::handle,
     DescribeLogDirs => describe_log_dirs::handle,
     CreatePartitions => create_partitions::handle,
     DeleteGroups => delete_groups::handle,
     ElectLeaders => elect_leaders::handle,
+    IncrementalAlterConfigs => incremental_alter_configs::handle,
     AlterPartitionReassignments => alter_partition_reassignments::handle,
     ListPartitionReassignments => list_partition_reassignments::handle,
     OffsetDelete => offset_delete::handle,
@@ -104,6 +110,7 @@ serve! {
     DescribeProducers => describe_producers::handle,
     ConsumerGroupHeartbeat => consumer_group_heartbeat::handle,
     ConsumerGroupDescribe => consumer_group_describe::handle,
+    ListConfigResources => list_config_resources::handle,
     DescribeTopicPartitions => describe_topic_partitions::handle,
 }
 

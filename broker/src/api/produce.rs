@@ -119,8 +119,13 @@ async fn begin_partition(
         Ok(handle) => handle,
         Err(reason) => return refused(data.index, reason.into()),
     };
-    let state = match batch::check(data.records, &topic.config, call.version) {
+    let now_ms = call.node.clock.wall_ms();
+    let state = match batch::check(data.records, &topic.config, call.version, now_ms) {
         Err(rejected) => Err(rejected),
+        // this replica is the only one, and in sync
+        Ok(_) if acks == Acks::All && topic.config.insync_replicas_min > 1 => {
+            Err(Rejected::from(ErrorCode::NOT_ENOUGH_REPLICAS))
+        }
         Ok(batch) => handle.submit(batch, acks).await.map_err(Rejected::from),
     };
     let log_start = handle.view().log_start().0;

@@ -1,12 +1,14 @@
-//! The catalogue as a value: topics by name, and the producer ids not given out yet.
+//! The catalogue as a value: topics by name, what is set at run time beside them, and the producer ids not given out
+//! yet.
 //!
 //! Pure; `encode` and `decode` are its form on disk, inside a checksummed file:
 //!
 //! ```text
 //! version u16 | next producer id i64 | topics u32 |
 //!   { id 16 bytes | name | partitions i32 | settings u16 | { name | value }* }*      text: length u16, UTF-8
+//!   | resources u32 | { type i8 | name | settings u16 | { name | value }* }*         from version 2 on
 //! ```
-//! Topics lie in the order of their names, so equal catalogues have equal bytes.
+//! Topics and resources lie in the order of their names, so equal catalogues have equal bytes. Version 1 is read too.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -15,10 +17,13 @@ use std::sync::Arc;
 use bytes::{Buf, BufMut};
 use uuid::Uuid;
 
+use super::resource::{RESOURCES_MAX, Resource};
 use super::topic_name;
-use crate::topic_config::{ConfigError, Overrides, TopicConfig};
+use crate::topic_config::{ConfigError, Defaults, Overrides, Scope, TopicConfig, setting};
 
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// Without resources.
+const VERSION_BEFORE: u16 = 1;
 
 /// Producer ids taken from the catalogue at a time: one durable write serves a thousand producers, and a
 /// crash wastes at most that many of 2^63.
@@ -40,11 +45,11 @@ pub struct TopicRecord {
     pub name: Arc<str>,
     /// How many partitions it has.
     pub partitions: i32,
-    /// What was set when it was made.
+    /// What is set on it.
     pub overrides: Overrides,
 }
 
-/// Why a topic is not made.
+/// Why a topic is not made, or not altered.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TopicRefused {
     /// There is one of this name.
@@ -82,7 +87,7 @@ pub enum TopicRefused {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
     /// Written by a program of another version.
-    #[error("catalogue has version {0}; this program knows only {VERSION}")]
+    #[error("catalogue has version {0}; this program knows those up to {VERSION}")]
     Version(u16),
     /// Cut, or followed by more, or holding a topic that cannot be.
     #[error("catalogue is malformed at {0} bytes before its end")]
@@ -93,6 +98,8 @@ pub enum ImageError {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Image {
     topics: BTreeMap<Arc<str>, TopicRecord>,
+    /// What is set at run time on anything but topics; none of them is empty.
+    resources: BTreeMap<Resource, Overrides>,
     producer_id_next: i64,
 }
 
@@ -102,12 +109,28 @@ impl Image {
         self.topics.values()
     }
 
-    /// Whether a topic could be made; gives its parsed settings.
+    /// The topic of this name.
+    pub fn topic(&self, name: &str) -> Option<&TopicRecord> {
+        self.topics.get(name)
+    }
+
+    /// What is set on a broker, all brokers or a group.
+    pub fn resource(&self, resource: &Resource) -> Option<&Overrides> {
+        self.resources.get(resource)
+    }
+
+    /// Everything that something is set on, but for topics.
+    pub fn resources(&self) -> impl Iterator<Item = (&Resource, &Overrides)> {
+        self.resources.iter()
+    }
+
+    /// Whether a topic could be made, where the broker has these defaults.
     pub fn check(
         &self,
         name: &str,
         partitions: i32,
         overrides: &Overrides,
+        defaults: &Defaults,
     ) -> Result<TopicConfig, TopicRefused> {
         if !topic_name::is_valid(name) {
             return Err(TopicRefused::Name);
@@ -120,16 +143,7 @@ impl Image {
         if !(1..=most).contains(&partitions) {
             return Err(TopicRefused::Partitions(partitions));
         }
-        let config = TopicConfig::parse(overrides)?;
-        if config.write_caching && topic_name::is_vital(name) {
-            let reason = format!("what {name} holds must survive a power cut");
-            return Err(TopicRefused::Config(ConfigError::Invalid {
-                name: "write.caching",
-                value: "true".to_owned(),
-                reason,
-            }));
-        }
-        Ok(config)
+        Ok(check_config(name, overrides, defaults)?)
     }
 
     /// Whether a topic could have so many partitions; gives it as it would be.
@@ -156,6 +170,20 @@ impl Image {
         self.topics.insert(Arc::clone(&topic.name), topic);
     }
 
+    /// Sets what was checked; nothing of it is left if there is nothing to set. False: there are too many resources.
+    pub fn set_resource(&mut self, resource: Resource, settings: Overrides) -> bool {
+        if settings.is_empty() {
+            self.resources.remove(&resource);
+            return true;
+        }
+        let known = self.resources.contains_key(&resource);
+        let fits = known || self.resources.len() < RESOURCES_MAX;
+        if fits {
+            self.resources.insert(resource, settings);
+        }
+        fits
+    }
+
     /// Removes the topic with this id.
     pub fn remove(&mut self, id: Uuid) -> Option<TopicRecord> {
         let name = self.topics().find(|topic| topic.id == id)?.name.clone();
@@ -179,11 +207,13 @@ impl Image {
             out.put_slice(topic.id.as_bytes());
             put_text(&mut out, &topic.name);
             out.put_i32(topic.partitions);
-            out.put_u16(u16::try_from(topic.overrides.len()).expect("bounded by the table"));
-            for (name, value) in &topic.overrides {
-                put_text(&mut out, name);
-                put_text(&mut out, value);
-            }
+            put_settings(&mut out, &topic.overrides);
+        }
+        out.put_u32(u32::try_from(self.resources.len()).expect("bounded"));
+        for (resource, settings) in &self.resources {
+            out.put_i8(resource.code());
+            put_text(&mut out, &resource.name());
+            put_settings(&mut out, settings);
         }
         out
     }
@@ -192,10 +222,14 @@ impl Image {
     pub fn decode(mut bytes: &[u8]) -> Result<Image, ImageError> {
         let from = &mut bytes;
         let version = from.try_get_u16().map_err(|_| ImageError::Malformed(0))?;
-        if version != VERSION {
+        if ![VERSION_BEFORE, VERSION].contains(&version) {
             return Err(ImageError::Version(version));
         }
         let image = read_image(from);
+        let image = match version {
+            VERSION_BEFORE => image,
+            _ => image.and_then(|image| read_resources(image, from)),
+        };
         image
             .filter(|_| from.is_empty())
             .ok_or(ImageError::Malformed(from.len()))
@@ -205,16 +239,69 @@ impl Image {
 fn read_image(from: &mut &[u8]) -> Option<Image> {
     let mut image = Image {
         producer_id_next: from.try_get_i64().ok().filter(|next| *next >= 0)?,
-        topics: BTreeMap::new(),
+        ..Image::default()
     };
+    // what the broker has for all topics is checked against them once it is known
+    let none = Defaults::default();
     for _ in 0..from.try_get_u32().ok()? {
         let topic = read_topic(from)?;
         image
-            .check(&topic.name, topic.partitions, &topic.overrides)
+            .check(&topic.name, topic.partitions, &topic.overrides, &none)
             .ok()?;
         image.insert(topic);
     }
     Some(image)
+}
+
+fn read_resources(mut image: Image, from: &mut &[u8]) -> Option<Image> {
+    for _ in 0..from.try_get_u32().ok()? {
+        let code = from.try_get_i8().ok()?;
+        let resource = Resource::of(code, read_text(from)?)?;
+        let settings = read_settings(from)?;
+        resource.check(&settings).ok()?;
+        let fits = !settings.is_empty() && image.set_resource(resource, settings);
+        fits.then_some(())?;
+    }
+    Some(image)
+}
+
+/// Whether a topic may have these settings, where the broker has these defaults; what they come to.
+pub fn check_config(
+    topic: &str,
+    overrides: &Overrides,
+    defaults: &Defaults,
+) -> Result<TopicConfig, ConfigError> {
+    let refused = |name: &'static str, reason: String| {
+        let value = overrides.get(name).cloned().unwrap_or_default();
+        Err(ConfigError::Invalid {
+            name,
+            value,
+            reason,
+        })
+    };
+    if !topic_name::is_internal(topic) {
+        let config = TopicConfig::of(overrides, defaults)?;
+        if config.write_caching && topic_name::is_vital(topic) {
+            let reason = format!("what {topic} holds must survive a power cut");
+            return refused("write.caching", reason);
+        }
+        return Ok(config);
+    }
+    let config = TopicConfig::of(overrides, &defaults.of_internal_topics())?;
+    let of_clients = |name: &String| setting(name).filter(|row| row.scope == Scope::Produce);
+    if let Some(row) = overrides.keys().find_map(of_clients) {
+        let reason = format!("only the broker writes to {topic}");
+        return refused(row.name, reason);
+    }
+    if config.write_caching {
+        let reason = format!("what {topic} holds must survive a power cut");
+        return refused("write.caching", reason);
+    }
+    if overrides.contains_key("cleanup.policy") && (config.delete || !config.compact) {
+        let reason = format!("{topic} is compacted: the newest record of each key must stay");
+        return refused("cleanup.policy", reason);
+    }
+    Ok(config)
 }
 
 fn read_topic(from: &mut &[u8]) -> Option<TopicRecord> {
@@ -222,11 +309,7 @@ fn read_topic(from: &mut &[u8]) -> Option<TopicRecord> {
     *from = rest;
     let name = Arc::from(read_text(from)?);
     let partitions = from.try_get_i32().ok()?;
-    let mut overrides = Overrides::new();
-    for _ in 0..from.try_get_u16().ok()? {
-        let setting = read_text(from)?.to_owned();
-        overrides.insert(setting, read_text(from)?.to_owned());
-    }
+    let overrides = read_settings(from)?;
     let id = Uuid::from_bytes(*id);
     Some(TopicRecord {
         id,
@@ -234,6 +317,23 @@ fn read_topic(from: &mut &[u8]) -> Option<TopicRecord> {
         partitions,
         overrides,
     })
+}
+
+fn put_settings(out: &mut Vec<u8>, settings: &Overrides) {
+    out.put_u16(u16::try_from(settings.len()).expect("bounded by the table"));
+    for (name, value) in settings {
+        put_text(out, name);
+        put_text(out, value);
+    }
+}
+
+fn read_settings(from: &mut &[u8]) -> Option<Overrides> {
+    let mut settings = Overrides::new();
+    for _ in 0..from.try_get_u16().ok()? {
+        let name = read_text(from)?.to_owned();
+        settings.insert(name, read_text(from)?.to_owned());
+    }
+    Some(settings)
 }
 
 fn put_text(out: &mut Vec<u8>, text: &str) {
@@ -249,134 +349,4 @@ fn read_text<'a>(from: &mut &'a [u8]) -> Option<&'a str> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn topic(name: &str, partitions: i32) -> TopicRecord {
-        TopicRecord {
-            id: Uuid::from_u128(u128::from(name.as_bytes()[0])),
-            name: name.into(),
-            partitions,
-            overrides: Overrides::from([("retention.ms".to_owned(), "5".to_owned())]),
-        }
-    }
-
-    fn sample() -> Image {
-        let mut image = Image::default();
-        image.insert(topic("b", 3));
-        image.insert(topic("a", 1));
-        image.take_producer_ids();
-        image
-    }
-
-    #[test]
-    fn what_is_written_reads_back() {
-        let bytes = sample().encode();
-        assert_eq!(Image::decode(&bytes), Ok(sample()));
-        assert_eq!(
-            Image::decode(&Image::default().encode()),
-            Ok(Image::default())
-        );
-    }
-
-    #[test]
-    fn the_format_is_fixed() {
-        let mut image = Image::default();
-        image.insert(topic("a", 2));
-        let golden = [
-            [0, 1].as_slice(),
-            &[0; 8],
-            &[0, 0, 0, 1],
-            &[0; 15],
-            &[b'a', 0, 1, b'a', 0, 0, 0, 2, 0, 1, 0, 12],
-            b"retention.ms",
-            &[0, 1, b'5'],
-        ]
-        .concat();
-        assert_eq!(image.encode(), golden);
-    }
-
-    #[test]
-    fn damage_is_refused_and_never_panics() {
-        let bytes = sample().encode();
-        for cut in 0..bytes.len() {
-            assert!(Image::decode(&bytes[..cut]).is_err());
-        }
-        let newer = [&[0, 2], &bytes[2..]].concat();
-        assert_eq!(Image::decode(&newer), Err(ImageError::Version(2)));
-    }
-
-    #[test]
-    fn topics_are_checked_before_they_are_made() {
-        let image = sample();
-        let none = Overrides::new();
-        assert_eq!(
-            image.check("a", 1, &none),
-            Err(TopicRefused::Exists("a".into()))
-        );
-        assert_eq!(image.check("a/b", 1, &none), Err(TopicRefused::Name));
-        assert_eq!(image.check("c", 0, &none), Err(TopicRefused::Partitions(0)));
-        let many = PARTITIONS_MAX + 1;
-        assert_eq!(
-            image.check("c", many, &none),
-            Err(TopicRefused::Partitions(many))
-        );
-        assert!(image.check("c", PARTITIONS_MAX, &none).is_ok());
-    }
-
-    #[test]
-    fn a_topic_grows_within_the_bounds_unless_its_partitions_are_fixed() {
-        let mut image = sample();
-        image.insert(topic("__headrace_positions", 1));
-        let id = |name: &str| topic(name, 1).id;
-        let grown = image.check_growth(id("b"), 5).unwrap().unwrap();
-        assert_eq!((&*grown.name, grown.partitions), ("b", 5));
-        for asked in [3, 2, 0, -1] {
-            let refused = image.check_growth(id("b"), asked).unwrap();
-            let (name, has) = ("b".into(), 3);
-            assert_eq!(refused, Err(TopicRefused::NotMore { name, has, asked }));
-        }
-        let many = PARTITIONS_MAX + 1;
-        let refused = image.check_growth(id("b"), many).unwrap();
-        assert_eq!(refused, Err(TopicRefused::Partitions(many)));
-        let fixed = image.check_growth(id("__headrace_positions"), 2).unwrap();
-        assert!(matches!(fixed, Err(TopicRefused::FixedPartitions(_))));
-        assert_eq!(image.check_growth(Uuid::from_u128(1), 2), None);
-        image.insert(TopicRecord {
-            partitions: PARTITIONS_MAX,
-            ..topic("c", 1)
-        });
-        image.insert(TopicRecord {
-            partitions: PARTITIONS_MAX - 6,
-            ..topic("d", 1)
-        });
-        assert!(image.check_growth(id("b"), 4).unwrap().is_ok());
-        let refused = image.check_growth(id("b"), 5).unwrap();
-        assert_eq!(refused, Err(TopicRefused::Partitions(5)), "all together");
-    }
-
-    #[test]
-    fn write_caching_is_refused_where_a_power_cut_may_lose_nothing() {
-        let cached = Overrides::from([("write.caching".to_owned(), "true".to_owned())]);
-        let image = sample();
-        for name in [
-            "__consumer_offsets",
-            "__transaction_state",
-            "__headrace_positions",
-        ] {
-            let refused = image.check(name, 1, &cached).unwrap_err().to_string();
-            assert!(refused.contains("write.caching"), "{refused}");
-            assert!(refused.contains("must survive a power cut"), "{refused}");
-        }
-        let taken = image.check("c", 1, &cached).unwrap();
-        assert!(taken.write_caching);
-    }
-
-    #[test]
-    fn producer_ids_are_never_given_out_twice() {
-        let mut image = sample();
-        let first = image.take_producer_ids();
-        let mut reread = Image::decode(&image.encode()).unwrap();
-        assert_eq!(reread.take_producer_ids().start, first.end);
-    }
-}
+mod tests;

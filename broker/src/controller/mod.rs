@@ -2,4 +2,5 @@
 //! are given out. `partition::registry` keeps it on disk and carries out what follows from it.
 
 pub mod image;
+pub mod resource;
 pub mod topic_name;

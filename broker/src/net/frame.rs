@@ -23,7 +23,7 @@ use super::foreign::Protocol;
 use crate::memory::Share;
 
 /// The largest request: Kafka's `socket.request.max.bytes`, so that every client's limits fit below it.
-pub(super) const FRAME_BYTES_MAX: usize = 100 << 20;
+pub(crate) const FRAME_BYTES_MAX: usize = 100 << 20;
 
 /// Read at a time where small requests come: four of 16 KiB in one system call, and no more than a thread's
 /// cache holds.

@@ -6,3 +6,5 @@ pub(crate) mod connection;
 mod foreign;
 mod frame;
 pub(crate) mod listener;
+
+pub(crate) use frame::FRAME_BYTES_MAX;

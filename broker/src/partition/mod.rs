@@ -22,6 +22,7 @@ pub mod producers;
 pub mod registry;
 #[cfg(test)]
 mod replica_tests;
+mod settings;
 mod shard;
 #[cfg(test)]
 mod shard_tests;

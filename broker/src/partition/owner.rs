@@ -3,6 +3,7 @@
 //! It may block: on the disk, and on the shards that take and drop logs for it. The last catalogue written
 //! is the truth; an image whose write failed is thrown away.
 
+mod alter;
 mod grow;
 mod load;
 
@@ -13,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::ArcSwap;
 use headrace_storage::data_dir::DataDir;
 use headrace_storage::votes::{GroupId, VoteState};
-use headrace_storage::{Checkpoints, LogConfig, LogIdentity, LogReader, WriteError};
+use headrace_storage::{Checkpoints, LogIdentity, LogReader, WriteError};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 use uuid::Uuid;
@@ -23,16 +24,17 @@ pub(super) use load::forget_votes;
 use super::boot::Identity;
 use super::opener::{Existing, OpenFailure, Opened, Place, open_all};
 use super::registry::{ChangeFailure, Growth, NewTopic};
+use super::settings::{LogSettings, log_config};
 use super::shard::{Adopt, Message, Slot, answer};
 use super::space::{SpaceGuard, Writer};
 use super::topics::{Partition, Topic, Topics};
-use super::upkeep::{Rules, millis};
 use super::{Closed, Handle, Inner, Waiters};
 use crate::clock::Clock;
 use crate::controller::image::{Image, TopicRecord};
+use crate::controller::resource::Resource;
 use crate::controller::topic_name;
 use crate::raft::ReplicaId;
-use crate::topic_config::TopicConfig;
+use crate::topic_config::{Defaults, Edits, Overrides, TopicConfig};
 
 /// The file with the catalogue, in the data directory.
 const CATALOGUE: &str = "catalogue";
@@ -64,6 +66,18 @@ pub(super) enum Change {
         validate_only: bool,
         reply: Reply<()>,
     },
+    AlterTopic {
+        name: Arc<str>,
+        edits: Edits,
+        validate_only: bool,
+        reply: Reply<()>,
+    },
+    AlterResource {
+        resource: Resource,
+        edits: Edits,
+        validate_only: bool,
+        reply: Reply<()>,
+    },
     TakeProducerIds {
         reply: Reply<Range<i64>>,
     },
@@ -89,6 +103,10 @@ pub(super) struct Owner {
     clock: Arc<dyn Clock>,
     shards: Vec<mpsc::Sender<Message>>,
     image: Image,
+    /// What the configuration file says for all topics.
+    file_defaults: Overrides,
+    /// What topics have that do not say otherwise, as of `image`.
+    defaults: Defaults,
     /// What readers see; written here only.
     topics: Arc<ArcSwap<Topics>>,
     space: Arc<SpaceGuard>,
@@ -108,12 +126,15 @@ impl Owner {
         shards: Vec<mpsc::Sender<Message>>,
         topics: Arc<ArcSwap<Topics>>,
         space: Arc<SpaceGuard>,
+        file_defaults: Overrides,
     ) -> Owner {
         Owner {
             data,
             clock,
             shards,
             image: Image::default(),
+            file_defaults,
+            defaults: Defaults::default(),
             topics,
             space,
             next_slot: 0,
@@ -136,6 +157,18 @@ impl Owner {
                     reply,
                 } => answer(reply, self.check_growth(&growth).map(drop)),
                 Change::Grow { growth, reply, .. } => answer(reply, self.grow(&growth)),
+                Change::AlterTopic {
+                    name,
+                    edits,
+                    validate_only,
+                    reply,
+                } => answer(reply, self.alter_topic(&name, &edits, validate_only)),
+                Change::AlterResource {
+                    resource,
+                    edits,
+                    validate_only,
+                    reply,
+                } => answer(reply, self.alter_resource(&resource, &edits, validate_only)),
                 Change::TakeProducerIds { reply } => answer(reply, self.take_producer_ids()),
                 Change::Stop { reply } => {
                     let result = self.stop_shards();
@@ -170,9 +203,14 @@ impl Owner {
     }
 
     fn check(&self, topic: &NewTopic) -> Result<TopicConfig, ChangeFailure> {
+        let NewTopic {
+            name,
+            partitions,
+            overrides,
+        } = topic;
         let config = self
             .image
-            .check(&topic.name, topic.partitions, &topic.overrides)?;
+            .check(name, *partitions, overrides, &self.defaults)?;
         if self.space.admits(writer(&topic.name)) {
             Ok(config)
         } else {
@@ -203,7 +241,8 @@ impl Owner {
         }
         info!(topic = %record.name, id = %record.id, partitions, "topic is created");
         let partitions = handles.into_iter().map(Partition::Served).collect();
-        let topic = Arc::new(publishable(record, partitions));
+        let config = self.config_of(&record);
+        let topic = Arc::new(publishable(record, config, partitions));
         let mut topics = Topics::clone(&self.topics.load());
         topics.insert(Arc::clone(&topic));
         self.topics.store(Arc::new(topics));
@@ -280,7 +319,7 @@ impl Owner {
         let mut opened = opened.into_iter();
         let mut adopting = Vec::with_capacity(topics.len());
         for (topic, partitions) in topics {
-            let config = parsed(topic);
+            let config = self.config_of(topic);
             let adopt = |(partition, opened): (i32, Result<Opened, OpenFailure>)| {
                 opened.map(|opened| self.adopt(partition, opened, &config))
             };
@@ -294,7 +333,7 @@ impl Owner {
     }
 
     fn places(&mut self, (topic, partitions): &Wanted<'_>, existing: Existing) -> Vec<Place> {
-        let config = log_config(&parsed(topic));
+        let config = log_config(&self.config_of(topic));
         let node = u32::try_from(self.data.node_id()).expect("node ids are not negative");
         let place = |partition| {
             let identity = LogIdentity {
@@ -331,9 +370,7 @@ impl Owner {
         let adopt = Adopt {
             slot,
             opened,
-            log_append_time: config.log_append_time,
-            flush: config.flush(),
-            rules: Rules::of(config),
+            settings: LogSettings::of(config),
             waiters: Arc::clone(&waiters),
             closed: Arc::clone(&closed),
             reply,
@@ -449,12 +486,7 @@ fn writer(topic: &str) -> Writer {
     }
 }
 
-fn parsed(topic: &TopicRecord) -> TopicConfig {
-    TopicConfig::parse(&topic.overrides).expect("checked before it came into the image")
-}
-
-fn publishable(record: TopicRecord, partitions: Vec<Partition>) -> Topic {
-    let config = parsed(&record);
+fn publishable(record: TopicRecord, config: TopicConfig, partitions: Vec<Partition>) -> Topic {
     let TopicRecord {
         id,
         name,
@@ -467,21 +499,5 @@ fn publishable(record: TopicRecord, partitions: Vec<Partition>) -> Topic {
         overrides,
         config,
         partitions,
-    }
-}
-
-/// A compacted topic's segments end in time for its records to be compacted at `max.compaction.lag.ms`.
-fn log_config(config: &TopicConfig) -> LogConfig {
-    let lag_max = config.compaction_lag_max.filter(|_| config.compact);
-    let age_max = lag_max.map_or(config.segment_age_max, |lag| {
-        lag.min(config.segment_age_max)
-    });
-    LogConfig {
-        segment_bytes_max: u64::try_from(config.segment_bytes_max).unwrap_or(u64::MAX),
-        segment_age_ms_max: millis(age_max),
-        segment_jitter_ms_max: millis(config.segment_jitter_max),
-        segment_index_bytes_max: config.segment_index_bytes_max,
-        index_interval_bytes: config.index_interval_bytes,
-        decompressed_bytes_max: config.decompressed_bytes_max(),
     }
 }

@@ -7,6 +7,7 @@
 //! ```text
 //! create: open the logs (directories durable) -> catalogue durable -> visible -> answer
 //! grow:   the same, for the partitions that are new
+//! alter:  catalogue durable -> visible -> the shards go by it -> answer
 //! delete: catalogue durable -> gone from view -> logs dropped -> directories removed -> answer
 //! ```
 //! A crash in between leaves directories that no topic names; the next start removes them.
@@ -32,10 +33,12 @@ use super::ticker;
 use super::topics::{Topic, Topics};
 use super::upkeep::{Ground, Stats, Upkeep, UpkeepSettings};
 use super::votes::Votes;
+use crate::broker_settings::SettingRefused;
 use crate::clock::Clock;
 use crate::controller::image::{ImageError, TopicRefused};
+use crate::controller::resource::Resource;
 use crate::controller::topic_name;
-use crate::topic_config::{Overrides, TopicConfig};
+use crate::topic_config::{ConfigError, Edits, Overrides, TopicConfig};
 
 /// Changes that wait for the owner's thread; requests beyond that wait in their connections.
 const CHANGES_MAX: usize = 64;
@@ -70,6 +73,9 @@ pub enum ChangeFailure {
     /// The topic cannot be made.
     #[error(transparent)]
     Refused(#[from] TopicRefused),
+    /// A broker does not get a setting.
+    #[error(transparent)]
+    Setting(#[from] SettingRefused),
     /// There is no such topic.
     #[error("unknown topic")]
     Unknown,
@@ -122,6 +128,14 @@ pub enum LoadError {
         /// Why.
         reason: Arc<str>,
     },
+    /// What the configuration file says for all topics does not go with one of them.
+    #[error("topic_defaults do not go with topic {topic}: {reason}")]
+    Defaults {
+        /// The topic.
+        topic: Arc<str>,
+        /// Why.
+        reason: ConfigError,
+    },
     /// A thread cannot be started.
     #[error("cannot start a thread: {0}")]
     Thread(#[from] std::io::Error),
@@ -144,6 +158,17 @@ impl Registry {
         shard_count: usize,
         settings: &UpkeepSettings,
     ) -> Result<Registry, LoadError> {
+        Registry::open_with(data, clock, shard_count, settings, Overrides::new())
+    }
+
+    /// The same with what the configuration file says for all topics.
+    pub fn open_with(
+        data: Arc<DataDir>,
+        clock: &Arc<dyn Clock>,
+        shard_count: usize,
+        settings: &UpkeepSettings,
+        topic_defaults: Overrides,
+    ) -> Result<Registry, LoadError> {
         let root = data.root().to_path_buf();
         let space = Arc::new(SpaceGuard::new(data.disk(), root, settings.space));
         let syncer = Syncer::start(strategy(&*data.disk(), data.root())?)?;
@@ -163,6 +188,7 @@ impl Registry {
             shards.clone(),
             Arc::clone(&topics),
             Arc::clone(&space),
+            topic_defaults,
         );
         owner.load(states)?;
         let ground = Ground {
@@ -232,6 +258,39 @@ impl Registry {
     /// Checks whether a topic could be made, and makes nothing.
     pub async fn validate(&self, topic: NewTopic) -> Result<TopicConfig, ChangeFailure> {
         self.change(|reply| Change::Validate { topic, reply }).await
+    }
+
+    /// Changes a topic's settings, or checks whether it could; they are durable and in effect when this returns.
+    pub async fn alter_topic(
+        &self,
+        name: &str,
+        edits: Edits,
+        validate_only: bool,
+    ) -> Result<(), ChangeFailure> {
+        let name = name.into();
+        let change = |reply| Change::AlterTopic {
+            name,
+            edits,
+            validate_only,
+            reply,
+        };
+        self.change(change).await
+    }
+
+    /// The same for a broker, or all of them.
+    pub async fn alter_resource(
+        &self,
+        resource: Resource,
+        edits: Edits,
+        validate_only: bool,
+    ) -> Result<(), ChangeFailure> {
+        let change = |reply| Change::AlterResource {
+            resource,
+            edits,
+            validate_only,
+            reply,
+        };
+        self.change(change).await
     }
 
     /// Deletes a topic and its data; it is gone for good when this returns.

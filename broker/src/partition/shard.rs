@@ -29,6 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::core::{Append, Core, Effect, Event};
 use super::opener::{OpenFailure, Opened, close_all};
 use super::producers::Known;
+use super::settings::LogSettings;
 use super::syncer::Syncer;
 use super::upkeep::{Rules, Stats};
 use super::votes::Votes;
@@ -62,9 +63,7 @@ pub(super) type Reply = oneshot::Sender<Result<Appended, AppendFailure>>;
 pub(super) struct Adopt {
     pub(super) slot: Slot,
     pub(super) opened: Opened,
-    pub(super) log_append_time: bool,
-    pub(super) flush: Flush,
-    pub(super) rules: Rules,
+    pub(super) settings: LogSettings,
     pub(super) waiters: Arc<Waiters>,
     pub(super) closed: Closed,
     /// Answered when this node leads the partition: its no-op is committed. A partition whose consensus is
@@ -97,6 +96,12 @@ pub(super) enum Message {
     Flush {
         slot: Slot,
         flush: Flush,
+    },
+    /// Go by these settings from now on.
+    Configure {
+        slot: Slot,
+        settings: Box<LogSettings>,
+        reply: oneshot::Sender<()>,
     },
     /// Records below are no longer needed.
     MoveLogStart {
@@ -164,18 +169,18 @@ pub(super) fn start(
 }
 
 /// A partition and what this thread does for it.
-struct Owned {
+pub(super) struct Owned {
     id: GroupId,
-    log: Log,
+    pub(super) log: Log,
     core: Core<Reply>,
     waiters: Arc<Waiters>,
     closed: Closed,
-    log_append_time: bool,
-    rules: Rules,
+    pub(super) log_append_time: bool,
+    pub(super) rules: Rules,
     /// Set by the upkeep when the log start moves.
     removal: upkeep::Removal,
     syncing: bool,
-    cache: Cache,
+    pub(super) cache: Cache,
     /// Effects from a cut on that has to wait for the sync that is under way.
     held: VecDeque<Effect<Reply>>,
     /// Who waits for this node to lead.
@@ -196,13 +201,13 @@ impl Owned {
     }
 }
 
-struct Shard {
+pub(super) struct Shard {
     clock: Arc<dyn Clock>,
     syncer: Syncer,
     votes: Votes,
     /// Weak, so that the thread ends with its last user.
     own_inbox: mpsc::WeakSender<Message>,
-    partitions: HashMap<Slot, Owned>,
+    pub(super) partitions: HashMap<Slot, Owned>,
     /// Partitions whose core has something to decide.
     touched: BTreeSet<Slot>,
     /// Logs with something to write or sync.
@@ -257,6 +262,14 @@ impl Shard {
                 self.step(slot, Event::Roll { now_ms });
             }
             Message::Flush { slot, flush } => self.set_flush(slot, flush),
+            Message::Configure {
+                slot,
+                settings,
+                reply,
+            } => {
+                self.configure(slot, *settings);
+                answer(reply, ());
+            }
             Message::MoveLogStart { slot, to } => self.step(slot, Event::MoveLogStart(to)),
             Message::DeleteRecords { slot, below, reply } => {
                 self.delete_records(slot, below, reply);
@@ -298,9 +311,7 @@ impl Shard {
         let Adopt {
             slot,
             opened,
-            log_append_time,
-            flush,
-            rules,
+            settings,
             waiters,
             closed,
             reply,
@@ -311,17 +322,17 @@ impl Shard {
             core: Core::new(opened.recovered, opened.group),
             waiters,
             closed,
-            log_append_time,
-            rules,
+            log_append_time: settings.log_append_time,
+            rules: settings.rules,
             removal: upkeep::Removal::NONE,
             syncing: false,
-            cache: Cache::new(flush),
+            cache: Cache::new(settings.flush),
             held: VecDeque::new(),
             opening: Some(reply),
         };
         self.votes.hint(owned.id, owned.log.hint(), 0);
         self.partitions.insert(slot, owned);
-        if flush != Flush::BeforeAck {
+        if settings.flush != Flush::BeforeAck {
             self.step(slot, Event::WriteCaching(true));
         }
         self.step(slot, Event::Campaign);

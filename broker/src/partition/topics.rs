@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Handle;
 use crate::controller::topic_name;
-use crate::topic_config::{Overrides, TopicConfig};
+use crate::topic_config::{Defaults, Overrides, TopicConfig};
 
 /// A partition as the start found it.
 #[derive(Debug, Clone)]
@@ -45,7 +45,7 @@ pub struct Topic {
     pub id: Uuid,
     /// Its name.
     pub name: Arc<str>,
-    /// What was set when it was made.
+    /// What is set on it.
     pub overrides: Overrides,
     /// Its settings, parsed.
     pub config: TopicConfig,
@@ -97,6 +97,7 @@ pub struct Topics {
     by_id: HashMap<Uuid, Arc<Topic>>,
     /// Grows with each change.
     version: u64,
+    defaults: Arc<Defaults>,
 }
 
 impl Topics {
@@ -120,6 +121,16 @@ impl Topics {
         self.by_name.values()
     }
 
+    /// What they have that do not say otherwise.
+    pub fn defaults(&self) -> &Arc<Defaults> {
+        &self.defaults
+    }
+
+    pub(super) fn set_defaults(&mut self, defaults: Defaults) {
+        self.defaults = Arc::new(defaults);
+    }
+
+    /// Adds a topic, or takes the place of the one with its id.
     pub(super) fn insert(&mut self, topic: Arc<Topic>) {
         self.version += 1;
         self.by_id.insert(topic.id, Arc::clone(&topic));

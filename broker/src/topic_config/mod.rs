@@ -4,15 +4,21 @@
 //! kept as the client wrote them (the catalogue stores them so) and parsed into a [`TopicConfig`] once.
 //! Bounds are those of Kafka 4 (KIP-1030). A setting is effective or refused, never accepted and ignored.
 
+mod defaults;
+mod edit;
 mod table;
 #[cfg(test)]
 mod tests;
+mod value;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use headrace_storage::compaction;
 use headrace_storage::record::Compression;
 
+pub use defaults::{Defaults, Found, Source};
+pub use edit::{Edits, Operation, edited, normal};
 pub use table::SETTINGS;
 
 /// How long a batch waits for its sync at most under write caching, unless `flush.ms` says otherwise: Redpanda's
@@ -23,7 +29,8 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 /// for batches that compress well, far from what a bomb would take.
 const DECOMPRESSED_BYTES_MAX: usize = 16 << 20;
 
-/// Settings that a topic was created with, by name, as the client wrote them.
+/// Settings by name, as the client wrote them: what a topic was created with or altered to, or what was set on a
+/// broker.
 pub type Overrides = BTreeMap<String, String>;
 
 /// Kafka's number of a setting's type in DescribeConfigs.
@@ -57,6 +64,15 @@ impl Kind {
     }
 }
 
+/// Where a setting has its effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// On a log, whoever writes it.
+    Log,
+    /// Where clients append. The broker's own topics have no such settings.
+    Produce,
+}
+
 /// One row of the table.
 #[derive(Debug)]
 pub struct Setting {
@@ -66,6 +82,8 @@ pub struct Setting {
     pub synonym: Option<&'static str>,
     /// The type shown to clients.
     pub kind: Kind,
+    /// Where it has its effect.
+    pub scope: Scope,
     /// The value of a topic that does not set it.
     pub default: &'static str,
     /// What it does, in one sentence, for users.
@@ -89,8 +107,18 @@ pub struct TopicConfig {
     pub compression: Option<Compression>,
     /// The largest batch in bytes, as stored.
     pub batch_bytes_max: usize,
+    /// gzip's level, -1 for its default.
+    pub gzip_level: i32,
+    /// zstd's level.
+    pub zstd_level: i32,
     /// Timestamps are the broker's.
     pub log_append_time: bool,
+    /// How far a producer's timestamps may lie behind the broker's clock; `None`: no limit.
+    pub timestamp_before_max: Option<Duration>,
+    /// How far they may lie ahead of it; `None`: no limit.
+    pub timestamp_after_max: Option<Duration>,
+    /// Replicas that must be in sync for acks=all.
+    pub insync_replicas_min: u32,
     /// The size in bytes above which the oldest segments go.
     pub retention_bytes_max: Option<u64>,
     /// The age after which segments go.
@@ -160,30 +188,51 @@ pub enum ConfigError {
         /// What would be right.
         reason: String,
     },
+    /// Only lists can be added to and removed from.
+    #[error("{name} is no list: nothing can be added to it or removed from it")]
+    NotAList {
+        /// The name sent.
+        name: String,
+    },
 }
 
 impl TopicConfig {
-    /// The most that a batch may decompress to, for all who look into one: what produce takes, compaction and
-    /// look-ups by time can read.
+    /// The most that a batch may decompress to where it is looked into, but for compaction: never more than that can
+    /// read.
     pub fn decompressed_bytes_max(&self) -> usize {
-        DECOMPRESSED_BYTES_MAX.max(self.batch_bytes_max)
+        let most = DECOMPRESSED_BYTES_MAX.max(self.batch_bytes_max);
+        most.min(compaction::DECOMPRESSED_BYTES_MAX)
     }
 
-    /// Parses what a client set, over the defaults.
+    /// Parses what a client set, over the defaults of this program.
     pub fn parse(overrides: &Overrides) -> Result<TopicConfig, ConfigError> {
+        TopicConfig::of(overrides, &Defaults::default())
+    }
+
+    /// Parses what a client set, over what the broker has for all topics.
+    pub fn of(overrides: &Overrides, defaults: &Defaults) -> Result<TopicConfig, ConfigError> {
+        let unknown = overrides.keys().find(|name| setting(name).is_none());
+        if let Some(name) = unknown {
+            return Err(ConfigError::Unknown { name: name.clone() });
+        }
         let mut config = TopicConfig::default();
-        for (name, value) in overrides {
-            let setting =
-                setting(name).ok_or_else(|| ConfigError::Unknown { name: name.clone() })?;
-            let invalid = |reason| ConfigError::Invalid {
-                name: setting.name,
-                value: value.clone(),
-                reason,
-            };
-            (setting.apply)(&mut config, value).map_err(invalid)?;
+        for setting in SETTINGS {
+            let found = defaults.found(setting, overrides);
+            if let Some(Found { value, .. }) = found.first() {
+                setting.read(&mut config, value)?;
+            }
         }
         config.check_together()?;
         Ok(config)
+    }
+
+    /// The level of a codec, where it has some.
+    pub fn level(&self, codec: Compression) -> Option<i32> {
+        match codec {
+            Compression::Gzip if self.gzip_level >= 0 => Some(self.gzip_level),
+            Compression::Zstd => Some(self.zstd_level),
+            Compression::None | Compression::Gzip | Compression::Snappy | Compression::Lz4 => None,
+        }
     }
 
     /// When a batch is answered for.
@@ -227,7 +276,12 @@ impl Default for TopicConfig {
             delete: false,
             compression: None,
             batch_bytes_max: 0,
+            gzip_level: 0,
+            zstd_level: 0,
             log_append_time: false,
+            timestamp_before_max: None,
+            timestamp_after_max: None,
+            insync_replicas_min: 1,
             retention_bytes_max: None,
             retention: None,
             segment_bytes_max: 0,
@@ -249,6 +303,22 @@ impl Default for TopicConfig {
             (setting.apply)(&mut config, setting.default).expect("a test parses every default");
         }
         config
+    }
+}
+
+impl Setting {
+    /// Parses a value and stores it.
+    fn read(&'static self, config: &mut TopicConfig, value: &str) -> Result<(), ConfigError> {
+        (self.apply)(config, value).map_err(|reason| ConfigError::Invalid {
+            name: self.name,
+            value: value.to_owned(),
+            reason,
+        })
+    }
+
+    /// Checks a value alone.
+    pub fn check(&'static self, value: &str) -> Result<(), ConfigError> {
+        self.read(&mut TopicConfig::default(), value)
     }
 }
 

@@ -1,13 +1,17 @@
 //! The table of settings: one row for each name, in alphabetical order.
 //!
 //! Names, types, bounds and defaults are Kafka 4's; `write.caching` and `flush.bytes` are Redpanda's. Every row
-//! takes effect: what this broker cannot do has no row, and is refused.
+//! takes effect. Where this broker does only one of the things that a setting of Kafka may ask for, that one may be
+//! said (tools do so when they copy topics) and all others are refused with the reason.
 
 use std::time::Duration;
 
 use headrace_storage::record::Compression;
 
-use super::{Kind, Setting};
+use super::value::{
+    boolean, entries, level_of, limit, millis, number, one_of, only, size, unsigned,
+};
+use super::{Kind, Scope, Setting};
 
 /// The most that a log may have written and not synced: recovery relies on it (replication notes).
 const FLUSH_BYTES_MAX: i64 = 4 << 20;
@@ -18,11 +22,13 @@ pub const SETTINGS: &[Setting] = &[
         name: "cleanup.policy",
         synonym: Some("log.cleanup.policy"),
         kind: Kind::List,
+        scope: Scope::Log,
         default: "delete",
-        doc: "What happens to old data: delete removes old segments, compact keeps the last record of each key.",
+        doc: "What happens to old data: delete removes old segments, compact keeps the last record of each key, both do \
+              both, and an empty list keeps everything.",
         apply: |config, text| {
             let (mut compact, mut delete) = (false, false);
-            for policy in text.split(',').map(str::trim) {
+            for policy in entries(text) {
                 match policy {
                     "compact" => compact = true,
                     "delete" => delete = true,
@@ -34,9 +40,35 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "compression.gzip.level",
+        synonym: Some("compression.gzip.level"),
+        kind: Kind::Int,
+        scope: Scope::Produce,
+        default: "-1",
+        doc: "The level of gzip where compression.type has the broker compress: 1 (fast) to 9 (small), or -1 for its default.",
+        apply: |config, text| {
+            let level = number(text, -1, 9)?;
+            if level == 0 {
+                return Err("must be -1, or lie between 1 and 9".to_owned());
+            }
+            config.gzip_level = level_of(level);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "compression.lz4.level",
+        synonym: Some("compression.lz4.level"),
+        kind: Kind::Int,
+        scope: Scope::Produce,
+        default: "9",
+        doc: "The level of lz4; this broker has one, named as the default of Kafka.",
+        apply: |_, text| only(text, "9", "lz4 has one level here"),
+    },
+    Setting {
         name: "compression.type",
         synonym: Some("compression.type"),
         kind: Kind::String,
+        scope: Scope::Produce,
         default: "producer",
         doc: "The codec that batches are stored with; producer keeps each batch as it was sent.",
         apply: |config, text| {
@@ -56,9 +88,23 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "compression.zstd.level",
+        synonym: Some("compression.zstd.level"),
+        kind: Kind::Int,
+        scope: Scope::Produce,
+        default: "3",
+        doc: "The level of zstd where compression.type has the broker compress: -131072 (fast) to 22 (small).",
+        apply: |config, text| {
+            let level = number(text, -131_072, 22)?;
+            config.zstd_level = level_of(level);
+            Ok(())
+        },
+    },
+    Setting {
         name: "delete.retention.ms",
         synonym: Some("log.cleaner.delete.retention.ms"),
         kind: Kind::Long,
+        scope: Scope::Log,
         default: "86400000",
         doc: "How long in milliseconds compaction keeps a record without a value after it cleaned what lies before it.",
         apply: |config, text| {
@@ -70,6 +116,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "file.delete.delay.ms",
         synonym: Some("log.segment.delete.delay.ms"),
         kind: Kind::Long,
+        scope: Scope::Log,
         default: "60000",
         doc: "The time in milliseconds between the move of the log start past a segment and the removal of its file.",
         apply: |config, text| {
@@ -81,6 +128,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "flush.bytes",
         synonym: None,
         kind: Kind::Long,
+        scope: Scope::Log,
         default: "262144",
         doc: "With write.caching, the unsynced bytes at which a sync begins; never are more than 4 MiB, or one larger \
               batch, answered for and not synced. Without it, none are.",
@@ -93,6 +141,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "flush.messages",
         synonym: Some("log.flush.interval.messages"),
         kind: Kind::Long,
+        scope: Scope::Log,
         default: "9223372036854775807",
         doc: "With write.caching, the unsynced records at which a sync begins; without it, none are ever answered for \
               and not synced.",
@@ -105,6 +154,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "flush.ms",
         synonym: Some("log.flush.interval.ms"),
         kind: Kind::Long,
+        scope: Scope::Log,
         default: "9223372036854775807",
         doc: "With write.caching, the longest time in milliseconds until the sync of a batch that was answered for \
               begins, the default meaning 100, and less than 100 at once; without it, a batch is synced before it \
@@ -115,9 +165,19 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "follower.replication.throttled.replicas",
+        synonym: None,
+        kind: Kind::List,
+        scope: Scope::Log,
+        default: "",
+        doc: "Replicas whose copying is slowed down; replication is not throttled, so there are none.",
+        apply: |_, text| only(text, "", "replication is not throttled"),
+    },
+    Setting {
         name: "index.interval.bytes",
         synonym: Some("log.index.interval.bytes"),
         kind: Kind::Int,
+        scope: Scope::Log,
         default: "4096",
         doc: "About every so many bytes a batch gets an entry in the indexes by offset and by time.",
         apply: |config, text| {
@@ -126,9 +186,37 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "leader.replication.throttled.replicas",
+        synonym: None,
+        kind: Kind::List,
+        scope: Scope::Log,
+        default: "",
+        doc: "Replicas to which copying is slowed down; replication is not throttled, so there are none.",
+        apply: |_, text| only(text, "", "replication is not throttled"),
+    },
+    Setting {
+        name: "local.retention.bytes",
+        synonym: Some("log.local.retention.bytes"),
+        kind: Kind::Long,
+        scope: Scope::Log,
+        default: "-2",
+        doc: "How much stays on the local disk of a topic with a remote tier; there is no such tier, so -2: as retention.bytes says.",
+        apply: |_, text| only(text, "-2", "there is no remote tier"),
+    },
+    Setting {
+        name: "local.retention.ms",
+        synonym: Some("log.local.retention.ms"),
+        kind: Kind::Long,
+        scope: Scope::Log,
+        default: "-2",
+        doc: "How long records stay on the local disk of a topic with a remote tier; there is no such tier, so -2: as retention.ms says.",
+        apply: |_, text| only(text, "-2", "there is no remote tier"),
+    },
+    Setting {
         name: "max.compaction.lag.ms",
         synonym: Some("log.cleaner.max.compaction.lag.ms"),
         kind: Kind::Long,
+        scope: Scope::Log,
         default: "9223372036854775807",
         doc: "The age in milliseconds at which a record may be compacted at the latest, however little there is to gain.",
         apply: |config, text| {
@@ -140,6 +228,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "max.message.bytes",
         synonym: Some("message.max.bytes"),
         kind: Kind::Int,
+        scope: Scope::Produce,
         default: "1048588",
         doc: "The size in bytes of the largest batch that is accepted, as it is stored.",
         apply: |config, text| {
@@ -148,9 +237,34 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "message.timestamp.after.max.ms",
+        synonym: Some("log.message.timestamp.after.max.ms"),
+        kind: Kind::Long,
+        scope: Scope::Produce,
+        default: "3600000",
+        doc: "How far in milliseconds a record's timestamp may lie after the broker's clock; records beyond are refused. For CreateTime only.",
+        apply: |config, text| {
+            config.timestamp_after_max = limit(text, 0)?.map(Duration::from_millis);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "message.timestamp.before.max.ms",
+        synonym: Some("log.message.timestamp.before.max.ms"),
+        kind: Kind::Long,
+        scope: Scope::Produce,
+        default: "9223372036854775807",
+        doc: "How far in milliseconds a record's timestamp may lie before the broker's clock; records beyond are refused. For CreateTime only.",
+        apply: |config, text| {
+            config.timestamp_before_max = limit(text, 0)?.map(Duration::from_millis);
+            Ok(())
+        },
+    },
+    Setting {
         name: "message.timestamp.type",
         synonym: Some("log.message.timestamp.type"),
         kind: Kind::String,
+        scope: Scope::Produce,
         default: "CreateTime",
         doc: "Whose clock a record's timestamp is of: the producer's (CreateTime) or the broker's (LogAppendTime).",
         apply: |config, text| {
@@ -166,6 +280,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "min.cleanable.dirty.ratio",
         synonym: Some("log.cleaner.min.cleanable.ratio"),
         kind: Kind::Double,
+        scope: Scope::Log,
         default: "0.5",
         doc: "The part of a log, from 0 to 1, that must be new since it was last compacted before it is compacted again.",
         apply: |config, text| {
@@ -182,6 +297,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "min.compaction.lag.ms",
         synonym: Some("log.cleaner.min.compaction.lag.ms"),
         kind: Kind::Long,
+        scope: Scope::Log,
         default: "0",
         doc: "The age in milliseconds below which a record is not compacted.",
         apply: |config, text| {
@@ -190,9 +306,59 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "min.insync.replicas",
+        synonym: Some("min.insync.replicas"),
+        kind: Kind::Int,
+        scope: Scope::Produce,
+        default: "1",
+        doc: "How many replicas must have a record before it is acknowledged with acks=all; with fewer in sync it is refused (NOT_ENOUGH_REPLICAS).",
+        apply: |config, text| {
+            let least = number(text, 1, i64::from(i32::MAX))?;
+            config.insync_replicas_min = u32::try_from(least).unwrap_or(u32::MAX);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "preallocate",
+        synonym: Some("log.preallocate"),
+        kind: Kind::Boolean,
+        scope: Scope::Log,
+        default: "false",
+        doc: "Whether a segment's file gets its whole size at once; it grows in steps that are reserved ahead.",
+        apply: |_, text| only(text, "false", "files grow in steps that are reserved ahead"),
+    },
+    Setting {
+        name: "remote.log.copy.disable",
+        synonym: None,
+        kind: Kind::Boolean,
+        scope: Scope::Log,
+        default: "false",
+        doc: "Whether copying to a remote tier is off; there is no such tier.",
+        apply: |_, text| only(text, "false", "there is no remote tier"),
+    },
+    Setting {
+        name: "remote.log.delete.on.disable",
+        synonym: None,
+        kind: Kind::Boolean,
+        scope: Scope::Log,
+        default: "false",
+        doc: "Whether what is in a remote tier goes when that is turned off; there is no such tier.",
+        apply: |_, text| only(text, "false", "there is no remote tier"),
+    },
+    Setting {
+        name: "remote.storage.enable",
+        synonym: None,
+        kind: Kind::Boolean,
+        scope: Scope::Log,
+        default: "false",
+        doc: "Whether old segments move to a remote tier; there is no such tier.",
+        apply: |_, text| only(text, "false", "there is no remote tier"),
+    },
+    Setting {
         name: "retention.bytes",
         synonym: Some("log.retention.bytes"),
         kind: Kind::Long,
+        scope: Scope::Log,
         default: "-1",
         doc: "The size in bytes above which a partition's oldest segments are removed; -1 sets no limit.",
         apply: |config, text| {
@@ -205,6 +371,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "retention.ms",
         synonym: Some("log.retention.ms"),
         kind: Kind::Long,
+        scope: Scope::Log,
         default: "604800000",
         doc: "The age in milliseconds after which segments are removed; -1 keeps them for ever.",
         apply: |config, text| {
@@ -217,6 +384,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "segment.bytes",
         synonym: Some("log.segment.bytes"),
         kind: Kind::Int,
+        scope: Scope::Log,
         default: "1073741824",
         doc: "The size in bytes at which a segment ends and a new one begins.",
         apply: |config, text| {
@@ -228,6 +396,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "segment.index.bytes",
         synonym: Some("log.index.size.max.bytes"),
         kind: Kind::Int,
+        scope: Scope::Log,
         default: "10485760",
         doc: "The size in bytes of a segment's index at which the segment ends and a new one begins.",
         apply: |config, text| {
@@ -239,6 +408,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "segment.jitter.ms",
         synonym: Some("log.roll.jitter.ms"),
         kind: Kind::Long,
+        scope: Scope::Log,
         default: "0",
         doc: "The most in milliseconds that is taken off segment.ms, at random for each segment, so that they do not all \
               end at once.",
@@ -251,6 +421,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "segment.ms",
         synonym: Some("log.roll.ms"),
         kind: Kind::Long,
+        scope: Scope::Log,
         default: "604800000",
         doc: "The age in milliseconds at which a segment ends even if it is not full.",
         apply: |config, text| {
@@ -259,9 +430,25 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "unclean.leader.election.enable",
+        synonym: Some("unclean.leader.election.enable"),
+        kind: Kind::Boolean,
+        scope: Scope::Log,
+        default: "false",
+        doc: "Whether a replica that lacks acknowledged records may lead; it never may.",
+        apply: |_, text| {
+            only(
+                text,
+                "false",
+                "no replica leads that lacks acknowledged records",
+            )
+        },
+    },
+    Setting {
         name: "write.caching",
         synonym: None,
         kind: Kind::Boolean,
+        scope: Scope::Log,
         default: "false",
         doc: "Whether a batch is answered for when it is written, before it is synced; flush.ms, flush.bytes and \
               flush.messages bound what a power cut may lose. Internal topics refuse it.",
@@ -271,52 +458,3 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
 ];
-
-fn number(text: &str, least: i64, greatest: i64) -> Result<i64, String> {
-    let number: i64 = text
-        .trim()
-        .parse()
-        .map_err(|_| "not a whole number".to_owned())?;
-    if (least..=greatest).contains(&number) {
-        Ok(number)
-    } else {
-        Err(format!("must lie between {least} and {greatest}"))
-    }
-}
-
-/// A number whose least value is 0 or more.
-fn unsigned(text: &str, least: i64, greatest: i64) -> Result<u64, String> {
-    Ok(number(text, least, greatest)?.unsigned_abs())
-}
-
-/// A time whose least value is 0 or more.
-fn millis(text: &str, least: i64) -> Result<Duration, String> {
-    unsigned(text, least, i64::MAX).map(Duration::from_millis)
-}
-
-/// A limit; the greatest number stands for none, as in Kafka.
-fn limit(text: &str, least: i64) -> Result<Option<u64>, String> {
-    let number = unsigned(text, least, i64::MAX)?;
-    Ok((number != i64::MAX.unsigned_abs()).then_some(number))
-}
-
-fn boolean(text: &str) -> Result<bool, String> {
-    let text = text.trim();
-    match (
-        text.eq_ignore_ascii_case("true"),
-        text.eq_ignore_ascii_case("false"),
-    ) {
-        (true, _) => Ok(true),
-        (_, true) => Ok(false),
-        _ => Err(one_of(text, &["true", "false"])),
-    }
-}
-
-/// A size that was checked to lie between 0 and 2^31 - 1.
-fn size(bytes: i64) -> usize {
-    usize::try_from(bytes).unwrap_or(0)
-}
-
-fn one_of(found: &str, known: &[&str]) -> String {
-    format!("{found:?} is none of {}", known.join(", "))
-}

@@ -28,6 +28,13 @@ fn a_value_replaces_its_default() {
 }
 
 #[test]
+fn without_a_policy_nothing_goes() {
+    let none = parsed("cleanup.policy", "").unwrap();
+    assert!(!none.compact && !none.delete);
+}
+
+/// trap 76
+#[test]
 fn segments_below_a_mebibyte_are_refused() {
     assert!(parsed("segment.bytes", "1048575").is_err());
     let config = parsed("segment.bytes", "1048576").unwrap();
@@ -45,7 +52,6 @@ fn unknown_settings_and_ill_typed_values_are_refused() {
         ("retention.ms", "-2"),
         ("max.message.bytes", "2147483648"),
         ("cleanup.policy", "shred"),
-        ("cleanup.policy", ""),
         ("compression.type", "brotli"),
         ("message.timestamp.type", "createtime"),
         ("segment.ms", "0"),
@@ -63,6 +69,18 @@ fn unknown_settings_and_ill_typed_values_are_refused() {
         ("flush.bytes", "0"),
         ("flush.bytes", "4194305"),
         ("write.caching", "yes"),
+        ("compression.gzip.level", "0"),
+        ("compression.gzip.level", "10"),
+        ("compression.lz4.level", "1"),
+        ("compression.zstd.level", "23"),
+        ("message.timestamp.before.max.ms", "-1"),
+        ("message.timestamp.after.max.ms", "-1"),
+        ("min.insync.replicas", "0"),
+        ("unclean.leader.election.enable", "true"),
+        ("preallocate", "true"),
+        ("remote.storage.enable", "true"),
+        ("local.retention.ms", "5"),
+        ("leader.replication.throttled.replicas", "*"),
     ] {
         let refused = parsed(name, value);
         assert!(
@@ -78,44 +96,86 @@ fn names_types_and_defaults_are_those_of_kafka() {
     let max = "9223372036854775807";
     let kafka = [
         ("cleanup.policy", Kind::List, "delete"),
+        ("compression.gzip.level", Kind::Int, "-1"),
+        ("compression.lz4.level", Kind::Int, "9"),
+        ("compression.type", Kind::String, "producer"),
+        ("compression.zstd.level", Kind::Int, "3"),
         ("delete.retention.ms", Kind::Long, "86400000"),
         ("file.delete.delay.ms", Kind::Long, "60000"),
+        ("follower.replication.throttled.replicas", Kind::List, ""),
         ("flush.messages", Kind::Long, max),
         ("flush.ms", Kind::Long, max),
         ("index.interval.bytes", Kind::Int, "4096"),
+        ("leader.replication.throttled.replicas", Kind::List, ""),
+        ("local.retention.bytes", Kind::Long, "-2"),
+        ("local.retention.ms", Kind::Long, "-2"),
         ("max.compaction.lag.ms", Kind::Long, max),
+        ("max.message.bytes", Kind::Int, "1048588"),
+        ("message.timestamp.after.max.ms", Kind::Long, "3600000"),
+        ("message.timestamp.before.max.ms", Kind::Long, max),
+        ("message.timestamp.type", Kind::String, "CreateTime"),
         ("min.cleanable.dirty.ratio", Kind::Double, "0.5"),
         ("min.compaction.lag.ms", Kind::Long, "0"),
+        ("min.insync.replicas", Kind::Int, "1"),
+        ("preallocate", Kind::Boolean, "false"),
+        ("remote.log.copy.disable", Kind::Boolean, "false"),
+        ("remote.log.delete.on.disable", Kind::Boolean, "false"),
+        ("remote.storage.enable", Kind::Boolean, "false"),
         ("retention.bytes", Kind::Long, "-1"),
         ("retention.ms", Kind::Long, "604800000"),
         ("segment.bytes", Kind::Int, "1073741824"),
         ("segment.index.bytes", Kind::Int, "10485760"),
         ("segment.jitter.ms", Kind::Long, "0"),
         ("segment.ms", Kind::Long, "604800000"),
+        ("unclean.leader.election.enable", Kind::Boolean, "false"),
         ("flush.bytes", Kind::Long, "262144"),
         ("write.caching", Kind::Boolean, "false"),
     ];
+    assert_eq!(kafka.len(), SETTINGS.len());
     for (name, kind, default) in kafka {
         let row = setting(name).unwrap();
         assert_eq!((row.kind, row.default), (kind, default), "{name}");
     }
 }
 
-#[test]
-fn every_setting_changes_what_the_broker_does() {
-    let default = TopicConfig::default();
-    for setting in SETTINGS {
-        let other = match setting.kind {
-            Kind::Boolean => "true",
-            Kind::Double => "0.25",
-            Kind::Int | Kind::Long => "1234567",
-            Kind::List => "compact",
-            Kind::String if setting.name == "compression.type" => "zstd",
-            Kind::String => "LogAppendTime",
-        };
-        let changed = parsed(setting.name, other).unwrap();
-        assert_ne!(changed, default, "{}", setting.name);
+/// A value other than the default that may be set, or must be refused.
+fn another(setting: &Setting) -> &'static str {
+    match setting.kind {
+        Kind::Boolean => "true",
+        Kind::Double => "0.25",
+        Kind::Int if setting.name.contains(".level") => "7",
+        Kind::Int | Kind::Long => "1234567",
+        Kind::List => "compact",
+        Kind::String if setting.name == "compression.type" => "zstd",
+        Kind::String => "LogAppendTime",
     }
+}
+
+/// A setting is effective or refused: those that are refused have one value, which is what is done.
+#[test]
+fn every_setting_changes_what_the_broker_does_or_takes_one_value_only() {
+    let default = TopicConfig::default();
+    let mut fixed = Vec::new();
+    for setting in SETTINGS {
+        assert_eq!(parsed(setting.name, setting.default), Ok(default.clone()));
+        match parsed(setting.name, another(setting)) {
+            Ok(changed) => assert_ne!(changed, default, "{}", setting.name),
+            Err(_) => fixed.push(setting.name),
+        }
+    }
+    let expected = [
+        "compression.lz4.level",
+        "follower.replication.throttled.replicas",
+        "leader.replication.throttled.replicas",
+        "local.retention.bytes",
+        "local.retention.ms",
+        "preallocate",
+        "remote.log.copy.disable",
+        "remote.log.delete.on.disable",
+        "remote.storage.enable",
+        "unclean.leader.election.enable",
+    ];
+    assert_eq!(fixed, expected);
 }
 
 #[test]

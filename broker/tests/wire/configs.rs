@@ -1,5 +1,6 @@
 //! DescribeConfigs: the settings of topics and brokers.
 
+use headrace_broker::topic_config::SETTINGS;
 use headrace_protocol::ErrorCode;
 use headrace_protocol::describe_configs::{
     DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResult, RESOURCE_BROKER,
@@ -9,7 +10,7 @@ use headrace_protocol::describe_configs::{
 use crate::requests::create_topic;
 use crate::support::{Client, Server};
 
-async fn describe(
+pub(crate) async fn describe(
     client: &mut Client,
     version: i16,
     resource: (i8, &str),
@@ -79,10 +80,8 @@ async fn null_keys_ask_for_all_and_an_empty_list_for_none() {
     let mut client = server.connect().await;
     create_topic(&mut client, "t", &[]).await;
     let topic = (RESOURCE_TOPIC, "t");
-    assert_eq!(
-        describe(&mut client, 4, topic, None).await.configs.len(),
-        20
-    );
+    let all = describe(&mut client, 4, topic, None).await.configs.len();
+    assert_eq!(all, SETTINGS.len());
     assert!(
         describe(&mut client, 4, topic, Some(&[]))
             .await

@@ -8,6 +8,7 @@
 mod support;
 
 mod admin;
+mod alter_configs;
 mod cluster;
 mod configs;
 mod connection;
@@ -32,6 +33,8 @@ mod random;
 mod refused;
 mod requests;
 mod restart;
+mod settings_in_effect;
 mod space;
+mod tool_settings;
 mod topics;
 mod upkeep;

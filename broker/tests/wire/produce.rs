@@ -96,6 +96,7 @@ async fn malformed_batches_get_their_code_and_leave_nothing_behind() {
     assert_eq!(produced(&mut client, "t", good).await, 0);
 }
 
+/// trap 26
 #[tokio::test]
 async fn every_codec_comes_back_as_it_was_sent() {
     let (_server, mut client) = one_topic(&[]).await;
@@ -144,6 +145,7 @@ async fn zstd_needs_produce_7() {
     );
 }
 
+/// trap 26
 #[tokio::test]
 async fn another_compression_type_recompresses() {
     let (_server, mut client) = one_topic(&[("compression.type", "lz4")]).await;
@@ -154,6 +156,7 @@ async fn another_compression_type_recompresses() {
     assert_eq!(read_all(&mut client, "t").await.len(), 3);
 }
 
+/// trap 25
 #[tokio::test]
 async fn log_append_time_is_the_brokers_and_is_returned() {
     let (_server, mut client) = one_topic(&[("message.timestamp.type", "LogAppendTime")]).await;
@@ -165,6 +168,7 @@ async fn log_append_time_is_the_brokers_and_is_returned() {
     assert_eq!(records[0].timestamp, answer.log_append_time_ms);
 }
 
+/// trap 27
 #[tokio::test]
 async fn a_compacted_topic_names_each_record_without_a_key() {
     let (_server, mut client) = one_topic(&[("cleanup.policy", "compact")]).await;
@@ -180,6 +184,7 @@ async fn a_compacted_topic_names_each_record_without_a_key() {
     assert_eq!(old.error_code, ErrorCode::INVALID_RECORD);
 }
 
+/// trap 24
 #[tokio::test]
 async fn batches_above_max_message_bytes_are_too_large() {
     let (_server, mut client) = one_topic(&[("max.message.bytes", "200")]).await;

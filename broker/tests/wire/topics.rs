@@ -157,6 +157,10 @@ async fn what_cannot_be_made_is_refused_with_its_code() {
         (replicas(0), ErrorCode::INVALID_REPLICATION_FACTOR),
         (replicas(2), ErrorCode::INVALID_REPLICATION_FACTOR),
         (
+            topic("t", 1, &[("retention.ms", "1"), ("retention.ms", "2")]),
+            ErrorCode::INVALID_CONFIG,
+        ),
+        (
             topic("t", 1, &[("no.such.setting", "1")]),
             ErrorCode::INVALID_CONFIG,
         ),

@@ -16,17 +16,18 @@ const HOUR_MS: i64 = 3_600_000;
 const TURNS_MAX: usize = 2_000;
 
 /// A topic of small segments, and settings of the test.
-async fn start(settings: &[(&str, &str)]) -> (Server, Client) {
+pub(crate) async fn start(settings: &[(&str, &str)]) -> (Server, Client) {
     let server = Server::start_with(|config| config.free_space_min_percent = 0).await;
     let mut client = server.connect().await;
     let mut all = vec![("segment.bytes", "1048576"), ("file.delete.delay.ms", "0")];
+    all.retain(|(name, _)| settings.iter().all(|(other, _)| name != other));
     all.extend(settings);
     create_topic(&mut client, "t", &all).await;
     (server, client)
 }
 
 /// Appends a large record of this key, timestamped now.
-async fn append(server: &Server, client: &mut Client, key: &str) -> i64 {
+pub(crate) async fn append(server: &Server, client: &mut Client, key: &str) -> i64 {
     let mut builder = BatchBuilder::new(Compression::None);
     let value = vec![b'v'; VALUE_BYTES];
     builder.push(server.now_ms(), Some(key.as_bytes()), Some(&value), &[]);
@@ -34,7 +35,7 @@ async fn append(server: &Server, client: &mut Client, key: &str) -> i64 {
 }
 
 /// Has the upkeep done until `reached` holds.
-async fn until(server: &Server, what: &str, mut reached: impl FnMut(&Server) -> bool) {
+pub(crate) async fn until(server: &Server, what: &str, mut reached: impl FnMut(&Server) -> bool) {
     for _ in 0..TURNS_MAX {
         if reached(server) {
             return;
@@ -44,13 +45,13 @@ async fn until(server: &Server, what: &str, mut reached: impl FnMut(&Server) -> 
     panic!("did not come: {what}");
 }
 
-fn log_start(server: &Server) -> i64 {
+pub(crate) fn log_start(server: &Server) -> i64 {
     let view = server.broker.registry().partition("t", 0).unwrap().view();
     view.log_start().0
 }
 
 /// The segment files of the topic.
-fn files(server: &Server) -> usize {
+pub(crate) fn files(server: &Server) -> usize {
     let topic = server.broker.registry().topic("t").unwrap();
     let dir = format!("/data/topics/{}-0", topic.id);
     let names = server.disk().list(dir.as_ref()).unwrap();

@@ -3,6 +3,8 @@
 //! One v2 batch, whole and undamaged, small enough, and fit for the topic's settings. The records of a
 //! compressed batch are looked at only where a setting needs them (see docs/compatibility.md).
 
+use std::time::Duration;
+
 use headrace_protocol::{ErrorCode, Records};
 use headrace_storage::record::{Batch, BatchBuilder, BatchError, Compression, Record};
 
@@ -12,6 +14,9 @@ use crate::topic_config::TopicConfig;
 
 /// The first version of Produce whose clients know zstd.
 const ZSTD_FROM_VERSION: i16 = 7;
+
+/// The timestamp of a record that has none.
+const NO_TIMESTAMP: i64 = -1;
 
 /// Why a partition's records were not appended.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,6 +64,7 @@ pub(super) fn check(
     records: Option<Records>,
     config: &TopicConfig,
     version: i16,
+    now_ms: i64,
 ) -> Result<Batch, Rejected> {
     let bytes = records.unwrap_or_default().into_bytes();
     let bytes = bytes.map_err(|error| rejected(ErrorCode::CORRUPT_MESSAGE, error.to_string()))?;
@@ -67,6 +73,7 @@ pub(super) fn check(
     }
     let batch = Batch::check(bytes)?;
     check_header(&batch)?;
+    check_times(&batch, config, now_ms)?;
     if batch.compression() == Compression::Zstd && version < ZSTD_FROM_VERSION {
         let message = "zstd needs Produce version 7 or later";
         return Err(rejected(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE, message));
@@ -80,7 +87,7 @@ pub(super) fn check(
             check_keys(&records)?;
         }
         recompress.map_or(batch.clone(), |wanted| {
-            recompressed(&batch, &records, wanted)
+            recompressed(&batch, &records, wanted, config.level(wanted))
         })
     } else {
         batch
@@ -110,6 +117,59 @@ fn check_header(batch: &Batch) -> Result<(), Rejected> {
         return Err(rejected(ErrorCode::INVALID_TXN_STATE, message));
     }
     Ok(())
+}
+
+/// Producers' timestamps lie in the range around the broker's clock that the topic allows; the whole batch is refused,
+/// and each culprit named.
+///
+/// The header says the greatest timestamp, so that by default nothing has to be decompressed; of the smallest it says
+/// nothing, so a limit into the past has all records looked at. -1 is no timestamp, and may be.
+fn check_times(batch: &Batch, config: &TopicConfig, now_ms: i64) -> Result<(), Rejected> {
+    if config.log_append_time {
+        return Ok(());
+    }
+    let range = TimeRange::of(config, now_ms);
+    let header = batch.header();
+    let ends = [header.base_timestamp, header.max_timestamp];
+    if config.timestamp_before_max.is_none() && ends.iter().all(|time| range.allows(*time)) {
+        return Ok(());
+    }
+    let message = "a timestamp lies outside message.timestamp.before.max.ms and after.max.ms";
+    let records = batch.records(config.decompressed_bytes_max())?;
+    let culprits: Vec<_> = (0_i32..)
+        .zip(&records)
+        .filter(|(_, record)| !range.allows(record.timestamp))
+        .map(|(place, _)| (place, message))
+        .collect();
+    if culprits.is_empty() && ends.iter().all(|time| range.allows(*time)) {
+        return Ok(());
+    }
+    Err(Rejected {
+        records: culprits,
+        ..rejected(ErrorCode::INVALID_TIMESTAMP, message)
+    })
+}
+
+/// The timestamps that a topic takes now.
+#[derive(Debug, Clone, Copy)]
+struct TimeRange {
+    first_ms: i64,
+    last_ms: i64,
+}
+
+impl TimeRange {
+    fn of(config: &TopicConfig, now_ms: i64) -> TimeRange {
+        let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        let (before, after) = (config.timestamp_before_max, config.timestamp_after_max);
+        TimeRange {
+            first_ms: before.map_or(i64::MIN, |most| now_ms.saturating_sub(millis(most))),
+            last_ms: after.map_or(i64::MAX, |most| now_ms.saturating_add(millis(most))),
+        }
+    }
+
+    fn allows(self, timestamp: i64) -> bool {
+        timestamp == NO_TIMESTAMP || (self.first_ms..=self.last_ms).contains(&timestamp)
+    }
 }
 
 /// Records of a compacted topic need a key; the whole batch is refused, and each culprit named.
@@ -145,9 +205,15 @@ fn check_size(batch: &Batch, config: &TopicConfig) -> Result<(), Rejected> {
 }
 
 /// The same records with another codec; producer fields are kept, timestamps too.
-fn recompressed(batch: &Batch, records: &[Record], wanted: Compression) -> Batch {
+fn recompressed(
+    batch: &Batch,
+    records: &[Record],
+    wanted: Compression,
+    level: Option<i32>,
+) -> Batch {
     let header = batch.header();
-    let mut builder = BatchBuilder::new(wanted).producer(
+    let builder = BatchBuilder::new(wanted).level(level);
+    let mut builder = builder.producer(
         header.producer_id,
         header.producer_epoch,
         header.base_sequence,
@@ -175,6 +241,9 @@ mod tests {
     use bytes::Bytes;
     use headrace_storage::record::{ControlMarker, MarkerKind};
 
+    /// Later than the timestamps of the tests' records.
+    const NOW_MS: i64 = 1_000_000;
+
     fn config(settings: &[(&str, &str)]) -> TopicConfig {
         let text = |text: &str| text.to_owned();
         let overrides = settings
@@ -191,7 +260,9 @@ mod tests {
     }
 
     fn code(bytes: Bytes, config: &TopicConfig) -> ErrorCode {
-        check(Some(bytes.into()), config, 13).unwrap_err().code
+        check(Some(bytes.into()), config, 13, NOW_MS)
+            .unwrap_err()
+            .code
     }
 
     /// trap 22
@@ -199,9 +270,9 @@ mod tests {
     fn nothing_and_several_batches_are_invalid() {
         let config = config(&[]);
         let one = builder(Compression::None).build().to_bytes();
-        assert!(check(Some(one.clone().into()), &config, 13).is_ok());
+        assert!(check(Some(one.clone().into()), &config, 13, NOW_MS).is_ok());
         assert_eq!(
-            check(None, &config, 13).unwrap_err().code,
+            check(None, &config, 13, NOW_MS).unwrap_err().code,
             ErrorCode::INVALID_RECORD
         );
         assert_eq!(code(Bytes::new(), &config), ErrorCode::INVALID_RECORD);
@@ -280,9 +351,9 @@ mod tests {
     fn zstd_from_an_old_client_is_unsupported() {
         let bytes = builder(Compression::Zstd).build().to_bytes();
         let config = config(&[]);
-        let old = check(Some(bytes.clone().into()), &config, 6).unwrap_err();
+        let old = check(Some(bytes.clone().into()), &config, 6, NOW_MS).unwrap_err();
         assert_eq!(old.code, ErrorCode::UNSUPPORTED_COMPRESSION_TYPE);
-        assert!(check(Some(bytes.into()), &config, 7).is_ok());
+        assert!(check(Some(bytes.into()), &config, 7, NOW_MS).is_ok());
     }
 
     /// trap 27
@@ -291,18 +362,19 @@ mod tests {
         let config = config(&[("cleanup.policy", "compact")]);
         for compression in [Compression::None, Compression::Lz4] {
             let bytes = builder(compression).build().to_bytes();
-            let refused = check(Some(bytes.into()), &config, 13).unwrap_err();
+            let refused = check(Some(bytes.into()), &config, 13, NOW_MS).unwrap_err();
             assert_eq!(refused.code, ErrorCode::INVALID_RECORD);
             assert_eq!(refused.records.len(), 1);
             assert_eq!(refused.records[0].0, 1);
         }
     }
 
+    /// trap 26
     #[test]
     fn another_codec_keeps_the_records_and_the_producer() {
         let config = config(&[("compression.type", "zstd")]);
         let sent = builder(Compression::Gzip).producer(7, 1, 3).build();
-        let stored = check(Some(sent.to_bytes().into()), &config, 13).unwrap();
+        let stored = check(Some(sent.to_bytes().into()), &config, 13, NOW_MS).unwrap();
         assert_eq!(stored.compression(), Compression::Zstd);
         assert_eq!(stored.records(1 << 20), sent.records(1 << 20));
         let (stored, sent) = (stored.header(), sent.header());
@@ -311,13 +383,15 @@ mod tests {
         assert_eq!(stored.max_timestamp, sent.max_timestamp);
     }
 
+    /// trap 26
     #[test]
     fn the_producers_bytes_are_kept_by_default() {
         let sent = builder(Compression::Snappy).build().to_bytes();
-        let stored = check(Some(sent.clone().into()), &config(&[]), 13).unwrap();
+        let stored = check(Some(sent.clone().into()), &config(&[]), 13, NOW_MS).unwrap();
         assert_eq!(stored.to_bytes(), sent);
     }
 
+    /// trap 24
     #[test]
     fn sizes_are_bounded_by_message_and_segment() {
         let bytes = builder(Compression::None).build().to_bytes();
@@ -334,5 +408,88 @@ mod tests {
             code(large.build().to_bytes(), &segment),
             ErrorCode::RECORD_LIST_TOO_LARGE
         );
+    }
+
+    /// trap 24: what counts is the batch as it is stored.
+    #[test]
+    fn the_size_that_is_bounded_is_the_one_after_recompression() {
+        let large = |codec| {
+            let mut builder = BatchBuilder::new(codec);
+            builder.push(0, Some(b"k"), Some(&vec![b'v'; 4000]), &[]);
+            builder.build().to_bytes()
+        };
+        let smaller = config(&[("max.message.bytes", "1000"), ("compression.type", "zstd")]);
+        let plain = large(Compression::None);
+        assert!(check(Some(plain.into()), &smaller, 13, NOW_MS).is_ok());
+        let larger = config(&[
+            ("max.message.bytes", "1000"),
+            ("compression.type", "uncompressed"),
+        ]);
+        let packed = large(Compression::Zstd);
+        assert!(packed.len() < 1000);
+        assert_eq!(code(packed, &larger), ErrorCode::MESSAGE_TOO_LARGE);
+    }
+
+    fn stamped(codec: Compression, times: &[i64]) -> Bytes {
+        let mut builder = BatchBuilder::new(codec);
+        for time in times {
+            builder.push(*time, Some(b"k"), Some(b"v"), &[]);
+        }
+        builder.build().to_bytes()
+    }
+
+    /// trap 25: after.max.ms is an hour by default, before.max.ms is off; -1 is no timestamp.
+    #[test]
+    fn timestamps_outside_the_range_are_invalid_and_the_culprits_are_named() {
+        let hour_ms = 3_600_000;
+        let check_of = |settings: &[(&str, &str)], times: &[i64]| {
+            let codecs = [Compression::None, Compression::Zstd];
+            let outcomes = codecs.map(|codec| {
+                let bytes = stamped(codec, times);
+                let checked = check(Some(bytes.into()), &config(settings), 13, NOW_MS);
+                checked.map(|_| ()).map_err(|refused| {
+                    let culprits = refused.records.iter().map(|(place, _)| *place);
+                    (refused.code, culprits.collect::<Vec<_>>())
+                })
+            });
+            assert_eq!(outcomes[0], outcomes[1], "whatever the codec");
+            outcomes[0].clone()
+        };
+        let wrong = |places: &[i32]| Err((ErrorCode::INVALID_TIMESTAMP, places.to_vec()));
+        assert_eq!(check_of(&[], &[0, NOW_MS + hour_ms]), Ok(()));
+        let late = [NOW_MS, NOW_MS + hour_ms + 1, 5];
+        assert_eq!(check_of(&[], &late), wrong(&[1]));
+        let later = [("message.timestamp.after.max.ms", "3600001")];
+        assert_eq!(check_of(&later, &late), Ok(()));
+        let broker = [("message.timestamp.type", "LogAppendTime")];
+        assert_eq!(
+            check_of(&broker, &late),
+            Ok(()),
+            "the broker's clock counts"
+        );
+        let before = [("message.timestamp.before.max.ms", "1000")];
+        assert_eq!(check_of(&before, &[NOW_MS - 1000, -1]), Ok(()));
+        let old = [NOW_MS, NOW_MS - 1001, NOW_MS - 2000];
+        assert_eq!(check_of(&before, &old), wrong(&[1, 2]));
+    }
+
+    #[test]
+    fn a_level_makes_batches_smaller_or_larger() {
+        let mut builder = BatchBuilder::new(Compression::None);
+        let words =
+            (0..4000_u32).map(|number| format!("{}-{};", number % 13, number * number % 101));
+        let value: String = words.collect();
+        builder.push(5, Some(b"k"), Some(value.as_bytes()), &[]);
+        let bytes = builder.build().to_bytes();
+        for (codec, low, high) in [("gzip", "1", "9"), ("zstd", "-50", "19")] {
+            let size = |level: &str| {
+                let name = format!("compression.{codec}.level");
+                let config = config(&[("compression.type", codec), (&name, level)]);
+                let stored = check(Some(bytes.clone().into()), &config, 13, NOW_MS).unwrap();
+                assert_eq!(stored.records(1 << 20).unwrap().len(), 1);
+                stored.size_bytes()
+            };
+            assert!(size(low) > size(high), "{codec}");
+        }
     }
 }

@@ -45,7 +45,8 @@ impl Owner {
         info!(topic = %record.name, id = %record.id, before = has, partitions = record.partitions, "topic has more partitions");
         let added = handles.into_iter().map(Partition::Served);
         let partitions = before.partitions.iter().cloned().chain(added).collect();
-        topics.insert(Arc::new(publishable(record, partitions)));
+        let config = self.config_of(&record);
+        topics.insert(Arc::new(publishable(record, config, partitions)));
         self.topics.store(Arc::new(topics));
         Ok(())
     }

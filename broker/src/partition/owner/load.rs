@@ -35,6 +35,8 @@ impl Owner {
         if let Some(bytes) = &catalogue {
             self.image = Image::decode(bytes)?;
         }
+        self.defaults = self.defaults_of_now();
+        self.check_defaults()?;
         let records: Vec<_> = self.image.topics().cloned().collect();
         let unnamed = self.sort_logs(&records)?;
         if catalogue.is_none() && unnamed > 0 {
@@ -46,9 +48,11 @@ impl Owner {
             .collect();
         let opened = self.open(&wanted, Existing::Must);
         let mut topics = Topics::default();
+        topics.set_defaults(self.defaults.clone());
         for (record, opened) in records.into_iter().zip(opened) {
             let partitions = as_found(&record, opened)?;
-            topics.insert(Arc::new(publishable(record, partitions)));
+            let config = self.config_of(&record);
+            topics.insert(Arc::new(publishable(record, config, partitions)));
         }
         self.topics.store(Arc::new(topics));
         Ok(())

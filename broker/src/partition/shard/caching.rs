@@ -20,7 +20,7 @@ use crate::topic_config::Flush;
 
 /// What one log may leave unsynced.
 #[derive(Debug)]
-pub(super) struct Cache {
+pub(in crate::partition) struct Cache {
     flush: Flush,
     /// Something waits for the next sync, or a bound was reached.
     pressing: bool,
@@ -48,6 +48,11 @@ impl Cache {
             pressing: false,
             due_at: None,
         }
+    }
+
+    /// What it goes by.
+    pub(in crate::partition) fn flush(&self) -> Flush {
+        self.flush
     }
 
     fn is_on(&self) -> bool {
@@ -183,7 +188,7 @@ impl Shard {
     }
 
     /// From now on batches are answered for like this; what was answered for before a sync is synced now.
-    pub(super) fn set_flush(&mut self, slot: Slot, flush: Flush) {
+    pub(in crate::partition) fn set_flush(&mut self, slot: Slot, flush: Flush) {
         let Some(owned) = self.partitions.get_mut(&slot) else {
             return;
         };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use headrace_storage::compaction::CleaningConfig;
+use headrace_storage::compaction::{CleaningConfig, DECOMPRESSED_BYTES_MAX};
 use headrace_storage::retention::Retention;
 
 use crate::topic_config::TopicConfig;
@@ -45,7 +45,8 @@ fn cleaning(config: &TopicConfig) -> CleaningConfig {
         delete_retention_ms: millis(config.delete_retention),
         segment_bytes_max: u64::try_from(config.segment_bytes_max).unwrap_or(u64::MAX),
         index_bytes_max: config.segment_index_bytes_max,
-        decompressed_bytes_max: config.decompressed_bytes_max(),
+        // no setting of the topic: it must never change for a log
+        decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
     }
 }
 
