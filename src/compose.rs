@@ -123,6 +123,8 @@ fn broker_config(config: &Config, insecure: bool) -> BrokerConfig {
         data: table.data.clone(),
         partitions: table.partitions,
         auto_create: table.auto_create,
+        // refused when the file was read, if it cannot be had
+        topic_defaults: table.topic_defaults().unwrap_or_default(),
         upkeep_interval_ms: table.upkeep_interval_ms,
         cleaner_memory_bytes: table.cleaner_memory_bytes,
         cleaner_bytes_per_second: table.cleaner_bytes_per_second,

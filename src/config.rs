@@ -13,6 +13,8 @@
 //! free_space_min_percent   = 5         #   this part of the disk, appends are refused
 //! group_initial_rebalance_delay_ms = 3000 # how long an empty group's first rebalance waits for more members
 //! group_min_session_timeout_ms = 6000  # shortest session timeout that a member may ask for
+//! [broker.topic_defaults]              # settings of all topics that do not say otherwise (docs/configuration.md)
+//! "retention.ms" = 86400000
 //! [http]
 //! listen = "127.0.0.1:9644"
 //! [source.NAME]                        # headrace_cdc::SourceConfig
@@ -33,6 +35,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use headrace_broker::BrokerConfig;
+use headrace_broker::controller::image::PARTITIONS_MAX;
+use headrace_broker::topic_config::{Overrides, TopicConfig};
 use headrace_cdc::SourceConfig;
 use headrace_connectors::{TargetConfig, ViewConfig};
 use serde::Deserialize;
@@ -70,6 +74,8 @@ pub(crate) struct BrokerTable {
     pub(crate) partitions: i32,
     /// Whether a producer's first record creates its topic.
     pub(crate) auto_create: bool,
+    /// Settings of topics that do not have their own, by name.
+    pub(crate) topic_defaults: toml::Table,
     /// How often logs are looked at for retention, rolls and compaction, in milliseconds.
     pub(crate) upkeep_interval_ms: u32,
     /// Memory for the keys of the logs that are being compacted, in bytes.
@@ -97,6 +103,7 @@ impl Default for BrokerTable {
             data: PathBuf::from("data"),
             partitions: 1,
             auto_create: true,
+            topic_defaults: toml::Table::new(),
             upkeep_interval_ms: broker.upkeep_interval_ms,
             cleaner_memory_bytes: broker.cleaner_memory_bytes,
             cleaner_bytes_per_second: broker.cleaner_bytes_per_second,
@@ -106,6 +113,35 @@ impl Default for BrokerTable {
             group_initial_rebalance_delay_ms: broker.group_initial_rebalance_delay_ms,
             group_min_session_timeout_ms: broker.group_min_session_timeout_ms,
         }
+    }
+}
+
+impl BrokerTable {
+    /// The settings that topics inherit, by name. TOML takes the dots of a name without quotes for tables within
+    /// tables: both spellings mean the same.
+    pub(crate) fn topic_defaults(&self) -> Result<Overrides, String> {
+        let mut flat = Overrides::new();
+        let mut tables = vec![(String::new(), &self.topic_defaults)];
+        while let Some((prefix, table)) = tables.pop() {
+            for (key, value) in table {
+                let name = format!("{prefix}{key}");
+                let text = match value {
+                    toml::Value::Table(inner) => {
+                        tables.push((format!("{name}."), inner));
+                        continue;
+                    }
+                    toml::Value::String(text) => text.clone(),
+                    toml::Value::Integer(number) => number.to_string(),
+                    toml::Value::Float(number) => number.to_string(),
+                    toml::Value::Boolean(yes) => yes.to_string(),
+                    toml::Value::Array(_) | toml::Value::Datetime(_) => {
+                        return Err(format!("{name} is a number, a text, or true or false"));
+                    }
+                };
+                flat.insert(name, text);
+            }
+        }
+        Ok(flat)
     }
 }
 
@@ -237,9 +273,16 @@ impl Config {
 
     /// Everything that can be said without a server.
     fn check(&self, places: &Places<'_>) -> Result<(), ConfigError> {
-        if self.broker.partitions < 1 {
-            return Err(places.error(&["broker", "partitions"], "partitions must be at least 1"));
+        if !(1..=PARTITIONS_MAX).contains(&self.broker.partitions) {
+            let message = format!("partitions must lie between 1 and {PARTITIONS_MAX}");
+            return Err(places.error(&["broker", "partitions"], message));
         }
+        let defaults = self.broker.topic_defaults();
+        let checked = defaults.and_then(|defaults| {
+            let parsed = TopicConfig::parse(&defaults);
+            parsed.map(|_| ()).map_err(|refused| refused.to_string())
+        });
+        checked.map_err(|message| places.error(&["broker", "topic_defaults"], message))?;
         check_listen(&self.broker)
             .map_err(|message| places.error(&["broker", "listen"], message))?;
         for source in &self.sources {

@@ -211,3 +211,29 @@ fn loopback_and_wildcard_addresses_are_told_apart() {
     assert!(!is_loopback("0.0.0.0:1") && !is_loopback("10.0.0.1:1") && !is_loopback("db1:1"));
     assert!(is_wildcard("0.0.0.0:1") && !is_wildcard("127.0.0.1:1"));
 }
+
+#[test]
+fn topics_inherit_what_the_file_says_with_and_without_quotes() {
+    let with = |lines: &str| {
+        let table = format!("data   = \"d\"\n[broker.topic_defaults]\n{lines}");
+        parse(&GOOD.replacen("data   = \"d\"", &table, 1))
+    };
+    let quoted = with("\"retention.ms\" = 5\n\"cleanup.policy\" = \"compact\"");
+    let bare = with("retention.ms = 5\ncleanup.policy = \"compact\"");
+    for config in [quoted, bare] {
+        let defaults = config.unwrap().broker.topic_defaults().unwrap();
+        let told: Vec<_> = defaults
+            .iter()
+            .map(|(name, value)| (&**name, &**value))
+            .collect();
+        assert_eq!(told, [("cleanup.policy", "compact"), ("retention.ms", "5")]);
+    }
+    for wrong in [
+        "retention.ms = \"soon\"",
+        "no.such = 1",
+        "retention.ms = [5]",
+    ] {
+        let refused = with(wrong).unwrap_err();
+        assert!(refused.contains("topic_defaults"), "{refused}");
+    }
+}
