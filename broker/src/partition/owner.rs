@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 use uuid::Uuid;
 
+pub(super) use alter::Altered;
 pub(super) use load::forget_votes;
 
 use super::boot::Identity;
@@ -31,7 +32,6 @@ use super::topics::{Partition, Topic, Topics};
 use super::{Closed, Handle, Inner, Waiters};
 use crate::clock::Clock;
 use crate::controller::image::{Image, TopicRecord};
-use crate::controller::resource::Resource;
 use crate::controller::topic_name;
 use crate::raft::ReplicaId;
 use crate::topic_config::{Defaults, Edits, Overrides, TopicConfig};
@@ -66,14 +66,9 @@ pub(super) enum Change {
         validate_only: bool,
         reply: Reply<()>,
     },
-    AlterTopic {
-        name: Arc<str>,
-        edits: Edits,
-        validate_only: bool,
-        reply: Reply<()>,
-    },
-    AlterResource {
-        resource: Resource,
+    /// Change settings, or only check whether they could be so.
+    Alter {
+        of: Altered,
         edits: Edits,
         validate_only: bool,
         reply: Reply<()>,
@@ -157,18 +152,12 @@ impl Owner {
                     reply,
                 } => answer(reply, self.check_growth(&growth).map(drop)),
                 Change::Grow { growth, reply, .. } => answer(reply, self.grow(&growth)),
-                Change::AlterTopic {
-                    name,
+                Change::Alter {
+                    of,
                     edits,
                     validate_only,
                     reply,
-                } => answer(reply, self.alter_topic(&name, &edits, validate_only)),
-                Change::AlterResource {
-                    resource,
-                    edits,
-                    validate_only,
-                    reply,
-                } => answer(reply, self.alter_resource(&resource, &edits, validate_only)),
+                } => answer(reply, self.alter(&of, &edits, validate_only)),
                 Change::TakeProducerIds { reply } => answer(reply, self.take_producer_ids()),
                 Change::Stop { reply } => {
                     let result = self.stop_shards();

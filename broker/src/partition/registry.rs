@@ -25,7 +25,7 @@ use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 use super::Handle;
-use super::owner::{Change, Owner, forget_votes};
+use super::owner::{Altered, Change, Owner, forget_votes};
 use super::shard;
 use super::space::SpaceGuard;
 use super::syncer::Syncer;
@@ -267,14 +267,8 @@ impl Registry {
         edits: Edits,
         validate_only: bool,
     ) -> Result<(), ChangeFailure> {
-        let name = name.into();
-        let change = |reply| Change::AlterTopic {
-            name,
-            edits,
-            validate_only,
-            reply,
-        };
-        self.change(change).await
+        let of = Altered::Topic(name.into());
+        self.alter(of, edits, validate_only).await
     }
 
     /// The same for a broker, or all of them.
@@ -284,8 +278,18 @@ impl Registry {
         edits: Edits,
         validate_only: bool,
     ) -> Result<(), ChangeFailure> {
-        let change = |reply| Change::AlterResource {
-            resource,
+        let of = Altered::Resource(resource);
+        self.alter(of, edits, validate_only).await
+    }
+
+    async fn alter(
+        &self,
+        of: Altered,
+        edits: Edits,
+        validate_only: bool,
+    ) -> Result<(), ChangeFailure> {
+        let change = |reply| Change::Alter {
+            of,
             edits,
             validate_only,
             reply,

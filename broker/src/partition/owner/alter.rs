@@ -23,7 +23,28 @@ use crate::topic_config::{
     self, ConfigError, Defaults, Edits, Overrides, Source, TopicConfig, edited,
 };
 
+/// What has the settings.
+#[derive(Debug)]
+pub(in crate::partition) enum Altered {
+    /// The topic of this name.
+    Topic(Arc<str>),
+    /// Something else.
+    Resource(Resource),
+}
+
 impl Owner {
+    pub(super) fn alter(
+        &mut self,
+        of: &Altered,
+        edits: &Edits,
+        validate_only: bool,
+    ) -> Result<(), ChangeFailure> {
+        match of {
+            Altered::Topic(name) => self.alter_topic(name, edits, validate_only),
+            Altered::Resource(resource) => self.alter_resource(resource, edits, validate_only),
+        }
+    }
+
     /// What this broker has for all topics, as the catalogue of now says.
     pub(super) fn defaults_of_now(&self) -> Defaults {
         let set = |resource| self.image.resource(&resource).cloned().unwrap_or_default();
@@ -52,7 +73,7 @@ impl Owner {
         Ok(())
     }
 
-    pub(super) fn alter_topic(
+    fn alter_topic(
         &mut self,
         name: &str,
         edits: &Edits,
@@ -91,7 +112,7 @@ impl Owner {
         Ok(())
     }
 
-    pub(super) fn alter_resource(
+    fn alter_resource(
         &mut self,
         resource: &Resource,
         edits: &Edits,
