@@ -61,9 +61,74 @@ pub const STARTED: &[StartedSetting] = &[
         value: |_| "true".to_owned(),
     },
     StartedSetting {
-        name: "group.initial.rebalance.delay.ms",
+        name: "group.consumer.heartbeat.interval.ms",
         kind: Kind::Int,
         key: None,
+        doc: "How often in milliseconds members of consumer groups (KIP-848) tell that they live.",
+        value: |node| node.config.group_consumer_heartbeat_interval_ms.to_string(),
+    },
+    StartedSetting {
+        name: "group.consumer.max.heartbeat.interval.ms",
+        kind: Kind::Int,
+        key: None,
+        doc: "The most in milliseconds that group.consumer.heartbeat.interval.ms may be.",
+        value: |node| {
+            node.config
+                .group_consumer_max_heartbeat_interval_ms
+                .to_string()
+        },
+    },
+    StartedSetting {
+        name: "group.consumer.max.session.timeout.ms",
+        kind: Kind::Int,
+        key: None,
+        doc: "The most in milliseconds that group.consumer.session.timeout.ms may be.",
+        value: |node| {
+            node.config
+                .group_consumer_max_session_timeout_ms
+                .to_string()
+        },
+    },
+    StartedSetting {
+        name: "group.consumer.max.size",
+        kind: Kind::Int,
+        key: None,
+        doc: "Most members of a consumer group (KIP-848).",
+        value: |node| node.config.group_consumer_max_size.to_string(),
+    },
+    StartedSetting {
+        name: "group.consumer.min.heartbeat.interval.ms",
+        kind: Kind::Int,
+        key: None,
+        doc: "The least in milliseconds that group.consumer.heartbeat.interval.ms may be.",
+        value: |node| {
+            node.config
+                .group_consumer_min_heartbeat_interval_ms
+                .to_string()
+        },
+    },
+    StartedSetting {
+        name: "group.consumer.min.session.timeout.ms",
+        kind: Kind::Int,
+        key: None,
+        doc: "The least in milliseconds that group.consumer.session.timeout.ms may be.",
+        value: |node| {
+            node.config
+                .group_consumer_min_session_timeout_ms
+                .to_string()
+        },
+    },
+    StartedSetting {
+        name: "group.consumer.session.timeout.ms",
+        kind: Kind::Int,
+        key: None,
+        doc: "How long in milliseconds a member of a consumer group (KIP-848) may be silent.",
+        value: |node| node.config.group_consumer_session_timeout_ms.to_string(),
+    },
+    StartedSetting {
+        name: "group.initial.rebalance.delay.ms",
+        kind: Kind::Int,
+        key: Some("group_initial_rebalance_delay_ms"),
         doc: "How long in milliseconds the first rebalance of an empty group waits for more members.",
         value: |node| node.config.group_initial_rebalance_delay_ms.to_string(),
     },
@@ -84,7 +149,7 @@ pub const STARTED: &[StartedSetting] = &[
     StartedSetting {
         name: "group.min.session.timeout.ms",
         kind: Kind::Int,
-        key: None,
+        key: Some("group_min_session_timeout_ms"),
         doc: "The shortest session timeout in milliseconds that a member of a group may ask for.",
         value: |node| node.config.group_min_session_timeout_ms.to_string(),
     },
@@ -143,6 +208,13 @@ pub const STARTED: &[StartedSetting] = &[
         key: Some("partitions"),
         doc: "Partitions of a topic that is made without saying how many.",
         value: |node| node.config.partitions.to_string(),
+    },
+    StartedSetting {
+        name: "offsets.retention.minutes",
+        kind: Kind::Int,
+        key: None,
+        doc: "How long in minutes committed offsets are kept after their group lost its last member.",
+        value: |node| node.config.offsets_retention_minutes.to_string(),
     },
     StartedSetting {
         name: "offsets.topic.num.partitions",
