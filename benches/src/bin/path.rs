@@ -40,14 +40,19 @@ fn main() -> Result<()> {
     let started = Instant::now();
     let process = Process::start(&binary, &config, http)?;
     wait_keys(&redis, rows)?;
-    report("snapshot", rows, started.elapsed(), process.cpu_seconds()?);
+    report(
+        "snapshot",
+        rows,
+        started.elapsed(),
+        process.server().cpu_seconds()?,
+    );
     wait_total(&process, rows)?;
     println!(
         "snapshot, also searchable after {:.1} s",
         started.elapsed().as_secs_f64()
     );
 
-    let cpu = process.cpu_seconds()?;
+    let cpu = process.server().cpu_seconds()?;
     let started = Instant::now();
     insert(&database, rows + 1, rows, TRANSACTION_ROWS)?;
     let written = started.elapsed();
@@ -56,7 +61,7 @@ fn main() -> Result<()> {
         "stream",
         rows,
         started.elapsed(),
-        process.cpu_seconds()? - cpu,
+        process.server().cpu_seconds()? - cpu,
     );
     println!(
         "stream: the database took {:.1} s of this to write",
@@ -69,8 +74,8 @@ fn main() -> Result<()> {
     percentiles("commit to searchable", to_search);
     println!(
         "memory: {:.0} MiB at the most, {:.0} MiB now",
-        process.memory_mib("VmHWM")?,
-        process.memory_mib("VmRSS")?
+        process.server().memory_mib("VmHWM")?,
+        process.server().memory_mib("VmRSS")?
     );
     Ok(())
 }
