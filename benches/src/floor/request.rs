@@ -20,8 +20,8 @@ const CREATE_TOPICS: i16 = 19;
 const DELETE_TOPICS: i16 = 20;
 const INIT_PRODUCER_ID: i16 = 22;
 
-/// The one version of each API that is served. FindCoordinator is only named: librdkafka takes it for the sign
-/// of a broker that knows lz4.
+/// The one version of each API that is served. There are no groups, but librdkafka takes FindCoordinator for the sign of
+/// a broker that knows lz4, and every consumer asks it.
 const SERVED: [(i16, i16); 8] = [
     (PRODUCE, 3),
     (FETCH, 4),
@@ -111,6 +111,11 @@ pub(super) fn serve(frame: &mut [u8], logs: &Logs, answer: &mut Answer) -> io::R
         METADATA => metadata(fields, logs, answer),
         API_VERSIONS => {
             api_versions(answer);
+            Ok(())
+        }
+        FIND_COORDINATOR => {
+            answer.i16(0);
+            broker(logs, answer);
             Ok(())
         }
         CREATE_TOPICS => create_topics(fields, logs, answer),
@@ -315,9 +320,7 @@ fn metadata(mut fields: Fields<'_>, logs: &Logs, answer: &mut Answer) -> io::Res
     };
     answer.i32(0);
     answer.count(1);
-    answer.i32(1);
-    answer.string("127.0.0.1");
-    answer.i32(i32::from(logs.port));
+    broker(logs, answer);
     answer.i16(-1);
     answer.string("floor");
     answer.i32(1);
@@ -340,6 +343,13 @@ fn metadata(mut fields: Fields<'_>, logs: &Logs, answer: &mut Answer) -> io::Res
         }
     }
     Ok(())
+}
+
+/// The one broker there is.
+fn broker(logs: &Logs, answer: &mut Answer) {
+    answer.i32(1);
+    answer.string("127.0.0.1");
+    answer.i32(i32::from(logs.port));
 }
 
 fn create_topics(mut fields: Fields<'_>, logs: &Logs, answer: &mut Answer) -> io::Result<()> {
