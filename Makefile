@@ -4,7 +4,7 @@ SERVERS := target/servers/bin
 # only if HEADRACE_PLANTED asks for one.
 PLANTED := --features headrace/planted
 
-.PHONY: demo test soak check interop interop-full bench servers
+.PHONY: demo test soak check interop interop-full bench bench-row servers
 
 # One row, inserted, updated and deleted in MariaDB, followed into the topic, Redis and the search index.
 demo:
@@ -49,14 +49,21 @@ interop-full:
 	cargo test --workspace $(PLANTED) --no-run
 	tests/interop/run --full
 
-# The whole path measured on this machine: rows per second, CPU, memory, time to visible; then the storage engine beside the
-# bare calls. Results: benches/RESULTS.md.
-bench:
-	scripts/prerequisites.sh
+# Measured on this machine; results in benches/RESULTS.md. First the broker beside a do-nothing broker and Kafka (`make
+# bench-row ROW=produce-1` for one row of that table), then the whole path: rows per second, CPU, memory, time to visible; then
+# the storage engine beside the bare calls.
+bench: bench-row
 	scripts/servers.sh mariadb redis
-	cargo build --release
 	cargo run --release -p headrace-benches --bin path
 	cargo bench -p headrace-benches
+
+ROW :=
+bench-row:
+	scripts/prerequisites.sh maven
+	scripts/kafka.sh
+	cargo build --release
+	cargo build --release -p headrace-benches --bins
+	target/release/load $(ROW)
 
 # The database servers and kcat, unpacked below target/servers.
 servers:
