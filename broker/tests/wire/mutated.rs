@@ -138,15 +138,28 @@ struct Ends {
     waits: AtomicUsize,
 }
 
-/// Sends a damaged frame and a sound one, and looks at what comes back.
+/// The correlation ids of the frames that lie in these bytes, as far as their lengths go.
+fn asked(mut bytes: &[u8]) -> Vec<i32> {
+    let number = |bytes: &[u8]| i32::from_be_bytes(*bytes.first_chunk().unwrap());
+    let mut ids = Vec::new();
+    while bytes.len() >= 4 {
+        let length = usize::try_from(number(bytes)).unwrap_or(usize::MAX);
+        let Some((frame, rest)) = bytes[4..].split_at_checked(length) else {
+            break;
+        };
+        ids.extend(frame.get(4..8).map(number));
+        bytes = rest;
+    }
+    ids
+}
+
+/// Sends a damaged frame and a sound one, and looks at what comes back: answers to what was asked, in its
+/// order. What is not a request has none and closes the connection; acks=0 has none.
 async fn try_one(server: &Server, damaged: &[u8], sound: &[u8], ends: &Ends) {
     let mut client = server.connect().await;
-    client.send_quietly(&[damaged, sound].concat()).await;
-    let mut expected = vec![SOUND];
-    // what is not a request any more has no answer; neither has acks=0
-    if let Some(id) = damaged.get(8..12) {
-        expected.insert(0, i32::from_be_bytes(id.try_into().unwrap()));
-    }
+    let sent = [damaged, sound].concat();
+    client.send_quietly(&sent).await;
+    let mut expected = asked(&sent);
     loop {
         let Ok(frame) = timeout(PATIENCE, client.receive_raw()).await else {
             ends.waits.fetch_add(1, Ordering::Relaxed);
