@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::error_code::ErrorCode;
+use crate::find_coordinator::GROUPS_AT_ONCE_MAX;
 use crate::messages::messages;
 use crate::metadata::OPERATIONS_NOT_ASKED;
 use crate::text::Str;
@@ -18,7 +19,7 @@ messages! {
 
     /// Names of groups.
     pub struct ConsumerGroupDescribeRequest {
-        group_ids: Vec<Str> [..];
+        group_ids: Vec<Str> [.., at_most GROUPS_AT_ONCE_MAX];
         include_authorized_operations: bool [..];
     }
 
