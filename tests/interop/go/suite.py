@@ -55,10 +55,18 @@ def failure(output, name):
     return found.group(1) if found else ""
 
 
-def program(folder):
-    return lambda context: context.program([go(folder), context.bootstrap], seconds=600)
+def program(word):
+    return lambda context: context.program([go("programs"), word, context.bootstrap], seconds=900)
+
+
+def suite(client, module, word):
+    return Suite(client, version("programs", module), "producer, consumer, admin", program(word), prepare=lambda: go("programs"))
 
 
 SUITES = [
     Suite("franz-go", version("kgo", "github.com/twmb/franz-go"), "kgo, its own tests", run_kgo, quick=False, prepare=kgo),
+    Suite("franz-go", version("programs", "github.com/twmb/franz-go/pkg/kadm"), "kadm, every call", program("kadm"),
+          prepare=lambda: go("programs")),
+    suite("sarama", "github.com/IBM/sarama", "sarama"),
+    suite("kafka-go", "github.com/segmentio/kafka-go", "kafka-go"),
 ]

@@ -1,9 +1,15 @@
 """The Java clients and Kafka's own command line tools (java/clients); Connect, MirrorMaker and Streams (java/ecosystem)."""
 
+import importlib.util
 import re
+from pathlib import Path
 
 from suite import Suite
-from toolchains import java, java_clients, pinned
+from toolchains import java, java_clients, kcat, maven, pinned
+
+_spec = importlib.util.spec_from_file_location("suites_connect", Path(__file__).parent / "connect.py")
+connect = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(connect)
 
 VERSION = pinned("java/clients/pom.xml", "kafka", r"<kafka.version>([0-9.]+)</kafka.version>")
 
@@ -165,4 +171,9 @@ SUITES = [
     Suite("Java client", VERSION, "consumer, KIP-848 groups", program("Consuming", "consumer"), prepare=java_clients),
     Suite("Java client", VERSION, "admin", program("Administering"), prepare=java_clients),
     Suite("Kafka tools", VERSION, "command line tools", lambda context: tools(context, False), prepare=java_clients),
+    Suite("Kafka Streams", VERSION, "word count, at least once", connect.word_count, quick=False, prepare=lambda: maven("ecosystem")),
+    Suite("Kafka Connect", VERSION, "distributed worker, file source and sink", connect.connect, quick=False, prepare=lambda: maven("ecosystem")),
+    Suite("MirrorMaker 2", VERSION, "Headrace to Headrace", connect.mirror, quick=False, prepare=lambda: (kcat(), maven("ecosystem"))),
+    Suite("Debezium", pinned("java/debezium/pom.xml", "debezium", r"<debezium.version>([0-9A-Za-z.]+)</debezium.version>"),
+          "MariaDB connector in Connect", connect.debezium, quick=False, prepare=connect.prepare_debezium),
 ]

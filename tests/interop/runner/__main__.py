@@ -25,7 +25,7 @@ from suite import BUILT, Context, NotRun, ROOT, one_line
 
 HERE = Path(__file__).resolve().parent.parent
 # The order of the table's rows: by folder.
-FOLDERS = ["exchange", "kcat", "python", "rust", "java", "go", "node", "debezium"]
+FOLDERS = ["exchange", "python", "rust", "java", "go", "node"]
 # Reasons named in a row of the table; more are in known-failures.txt.
 REASONS_MAX = 3
 

@@ -82,14 +82,14 @@ def go(name, how="apt-get install golang-go, or a newer Go from your distributio
 def node(name):
     """Installs what node/NAME/package.json pins; gives the folder."""
     tool(["node", "--version"], r"v([0-9.]+)", NODE_AT_LEAST, "scripts/prerequisites.sh node")
-    source = INTEROP / "node" / name
+    source, checks = INTEROP / "node" / name, INTEROP / "node" / "checks.mjs"
 
     def build(folder):
-        for file in source.iterdir():
+        for file in [*source.iterdir(), checks]:
             (folder / file.name).write_bytes(file.read_bytes())
         fetch(["nice", "npm", "install", "--no-audit", "--no-fund", "--loglevel=error"], cwd=folder, JOBS="1")
 
-    return once(f"node-{name}", [source], build)
+    return once(f"node-{name}", [source, checks], build)
 
 
 def built(name):
