@@ -79,9 +79,9 @@ def go(name, how="apt-get install golang-go, or a newer Go from your distributio
     return once(f"go-{name}", [source], build) / name
 
 
-def node(name):
+def node(name, at_least=NODE_AT_LEAST):
     """Installs what node/NAME/package.json pins; gives the folder."""
-    tool(["node", "--version"], r"v([0-9.]+)", NODE_AT_LEAST, "scripts/prerequisites.sh node")
+    tool(["node", "--version"], r"v([0-9.]+)", at_least, "the distribution's Node is older; install one from nodejs.org")
     source, checks = INTEROP / "node" / name, INTEROP / "node" / "checks.mjs"
 
     def build(folder):
