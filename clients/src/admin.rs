@@ -1,55 +1,73 @@
-//! Topics and groups: created, described, deleted.
+//! Topics and groups: created, described, changed, deleted.
 //!
-//! Librdkafka finds the controller and the coordinators; metadata is asked for by hand, because topic ids
-//! are missing in librdkafka's. Every call answers or fails within a few seconds; repeating is the caller's.
+//! Requests go out in our own codec, because librdkafka drops what a broker says about a refusal, and has no topic
+//! ids. `route` finds the broker for each. Every call answers or fails within a few seconds; repeating is the caller's.
+mod error;
+mod group_offsets;
 mod groups;
+mod offsets;
+mod records;
+mod route;
+mod settings;
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::ops::RangeInclusive;
 
-use headrace_protocol::ErrorCode;
-use headrace_protocol::metadata::{
-    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseTopic,
+use headrace_protocol::create_partitions::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
 };
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use headrace_protocol::create_topics::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, CreateTopicsResponse,
+};
+use headrace_protocol::delete_topics::{
+    DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
+};
+use headrace_protocol::metadata::MetadataResponseTopic;
+use headrace_protocol::{ErrorCode, Str};
 use uuid::Uuid;
 
-use crate::connection::{self, ClientConfig, Context, REQUEST_TIMEOUT};
+use crate::connection::{ClientConfig, REQUEST_TIMEOUT};
 use crate::consumer::{self, ReadError, Record};
-use crate::raw;
+use route::To;
 
-pub use groups::{GroupInfo, GroupMember, GroupOffset};
+pub use error::AdminError;
+pub use group_offsets::GroupOffset;
+pub use groups::{GroupInfo, GroupListing, GroupMember};
+pub use offsets::OffsetAt;
+pub use records::DeleteBefore;
+pub use settings::{SettingOrigin, TopicSetting};
 
-/// Version of Metadata that has topic ids and every field used here (Kafka 3.1 and later).
-const METADATA_VERSION: i16 = 12;
+/// CreateTopics with defaults for partitions and replicas (Kafka 2.4 and later).
+const CREATE_TOPICS: RangeInclusive<i16> = 4..=7;
+/// DeleteTopics with topics as structs (Kafka 2.8 and later).
+const DELETE_TOPICS: RangeInclusive<i16> = 6..=6;
 
-/// Why an administrative call failed.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AdminError {
-    /// No broker answered; try again.
-    #[error("no answer from {bootstrap}: {reason}")]
-    Unreachable {
-        /// The addresses tried.
-        bootstrap: String,
-        /// Why.
-        reason: String,
-    },
-    /// The topic does not exist.
-    #[error("topic {0} does not exist")]
-    UnknownTopic(String),
-    /// The group does not exist.
-    #[error("group {0} does not exist")]
-    UnknownGroup(String),
-    /// The cluster refused.
-    #[error("{subject}: {reason}")]
-    Refused {
-        /// Topic or group.
-        subject: String,
-        /// Kafka's name of the error.
-        reason: String,
-    },
+/// CreatePartitions (Kafka 2.0 and later).
+const CREATE_PARTITIONS: RangeInclusive<i16> = 1..=3;
+
+/// A partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicPartition {
+    /// The topic's name.
+    pub topic: String,
+    /// The partition's number.
+    pub partition: i32,
+}
+
+impl TopicPartition {
+    /// Names a partition.
+    pub fn new(topic: impl Into<String>, partition: i32) -> TopicPartition {
+        TopicPartition {
+            topic: topic.into(),
+            partition,
+        }
+    }
+}
+
+impl fmt::Display for TopicPartition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.topic, self.partition)
+    }
 }
 
 /// Whether a topic had to be created.
@@ -74,40 +92,44 @@ pub struct TopicInfo {
     pub internal: bool,
 }
 
-/// One setting of a topic.
+/// Who has a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TopicSetting {
-    /// Its value.
-    pub value: Option<String>,
-    /// True when nobody set it.
-    pub default: bool,
+pub struct PartitionInfo {
+    /// Its number.
+    pub partition: i32,
+    /// The broker that serves it; `None` while there is none.
+    pub leader: Option<i32>,
+    /// Rises with each change of the leader.
+    pub leader_epoch: i32,
+    /// The brokers that keep a copy.
+    pub replicas: Vec<i32>,
+    /// Those of them whose copy is complete.
+    pub in_sync: Vec<i32>,
 }
 
 /// Asks the cluster; cheap to clone.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Admin {
     config: ClientConfig,
-    native: Arc<AdminClient<Context>>,
-}
-
-impl fmt::Debug for Admin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Admin")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Admin {
-    /// Connects lazily.
+    /// Connects lazily; a bootstrap that is no list of `host:port` is refused.
     pub fn new(config: &ClientConfig) -> Result<Admin, AdminError> {
-        let native = connection::create(&config.native()).map_err(|error| AdminError::Refused {
-            subject: config.client_id.clone(),
-            reason: error.to_string(),
-        })?;
+        for address in config.bootstrap.split(',').map(str::trim) {
+            let port = address.rsplit_once(':').map(|(host, port)| {
+                let is_host = !host.is_empty() && (!host.contains(':') || host.starts_with('['));
+                is_host && port.parse::<u16>().is_ok()
+            });
+            if port != Some(true) {
+                return Err(AdminError::Refused {
+                    subject: format!("{address:?}"),
+                    reason: "not the address of a broker, which is HOST:PORT".to_owned(),
+                });
+            }
+        }
         Ok(Admin {
             config: config.clone(),
-            native: Arc::new(native),
         })
     }
 
@@ -118,47 +140,94 @@ impl Admin {
         partitions: i32,
         configs: &[(&str, &str)],
     ) -> Result<Created, AdminError> {
-        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
-        for (setting, value) in configs {
-            topic = topic.set(setting, value);
+        let config = |(name, value): &(&str, &str)| CreatableTopicConfig {
+            name: (*name).into(),
+            value: Some((*value).into()),
+        };
+        let request = CreateTopicsRequest {
+            topics: vec![CreatableTopic {
+                name: name.into(),
+                num_partitions: partitions,
+                configs: configs.iter().map(config).collect(),
+                ..CreatableTopic::default()
+            }],
+            timeout_ms: timeout_ms(),
+            ..CreateTopicsRequest::default()
+        };
+        let code = |answer: &CreateTopicsResponse| first_code(&answer.topics, |t| t.error_code);
+        let answer = self
+            .ask(To::Controller, CREATE_TOPICS, &request, code)
+            .await?;
+        let topic = only(answer.topics, name)?;
+        match topic.error_code {
+            ErrorCode::NONE => Ok(Created::Created),
+            ErrorCode::TOPIC_ALREADY_EXISTS => Ok(Created::Exists),
+            code => Err(AdminError::refused(
+                name,
+                code,
+                topic.error_message.as_deref(),
+            )),
         }
-        let results = self.native.create_topics([&topic], &options()).await;
-        match one(results, name, |error| self.unanswered(error))? {
-            Ok(_) => Ok(Created::Created),
-            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => Ok(Created::Exists),
-            Err((_, code)) => Err(refused(name, code)),
-        }
+    }
+
+    /// Gives a topic more partitions: `count` in all.
+    pub async fn create_partitions(&self, name: &str, count: i32) -> Result<(), AdminError> {
+        let request = CreatePartitionsRequest {
+            topics: vec![CreatePartitionsTopic {
+                name: name.into(),
+                count,
+                assignments: None,
+            }],
+            timeout_ms: timeout_ms(),
+            validate_only: false,
+        };
+        let code =
+            |answer: &CreatePartitionsResponse| first_code(&answer.results, |t| t.error_code);
+        let to = To::Controller;
+        let answer = self.ask(to, CREATE_PARTITIONS, &request, code).await?;
+        let topic = only(answer.results, name)?;
+        check_topic(name, topic.error_code, topic.error_message.as_ref())
     }
 
     /// Deletes a topic and its records.
     pub async fn delete_topic(&self, name: &str) -> Result<(), AdminError> {
-        let results = self.native.delete_topics(&[name], &options()).await;
-        match one(results, name, |error| self.unanswered(error))? {
-            Ok(_) => Ok(()),
-            Err((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => {
-                Err(AdminError::UnknownTopic(name.to_owned()))
-            }
-            Err((_, code)) => Err(refused(name, code)),
-        }
+        let request = DeleteTopicsRequest {
+            topics: vec![DeleteTopicState {
+                name: Some(name.into()),
+                topic_id: Uuid::nil(),
+            }],
+            timeout_ms: timeout_ms(),
+            ..DeleteTopicsRequest::default()
+        };
+        let code = |answer: &DeleteTopicsResponse| first_code(&answer.responses, |t| t.error_code);
+        let answer = self
+            .ask(To::Controller, DELETE_TOPICS, &request, code)
+            .await?;
+        let topic = only(answer.responses, name)?;
+        check_topic(name, topic.error_code, topic.error_message.as_ref())
     }
 
     /// Describes one topic, without creating it.
     pub async fn describe_topic(&self, name: &str) -> Result<TopicInfo, AdminError> {
-        let wanted = MetadataRequestTopic {
-            name: Some(name.into()),
-            ..Default::default()
-        };
-        let answer = self.metadata(Some(vec![wanted])).await?;
-        let topic = answer.topics.into_iter().next();
-        let topic = topic.ok_or_else(|| AdminError::UnknownTopic(name.to_owned()))?;
-        match topic.error_code {
-            ErrorCode::NONE => Ok(info(&topic)),
-            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Err(AdminError::UnknownTopic(name.to_owned())),
-            code => Err(AdminError::Refused {
-                subject: name.to_owned(),
-                reason: code.to_string(),
-            }),
-        }
+        Ok(info(&self.topic_metadata(name).await?))
+    }
+
+    /// The partitions of a topic, in order.
+    pub async fn partitions(&self, name: &str) -> Result<Vec<PartitionInfo>, AdminError> {
+        let topic = self.topic_metadata(name).await?;
+        let mut partitions: Vec<_> = topic
+            .partitions
+            .into_iter()
+            .map(|partition| PartitionInfo {
+                partition: partition.partition_index,
+                leader: (partition.leader_id >= 0).then_some(partition.leader_id),
+                leader_epoch: partition.leader_epoch,
+                replicas: partition.replica_nodes,
+                in_sync: partition.isr_nodes,
+            })
+            .collect();
+        partitions.sort_by_key(|partition| partition.partition);
+        Ok(partitions)
     }
 
     /// The id of a topic.
@@ -186,35 +255,6 @@ impl Admin {
             })
     }
 
-    /// The settings of a topic.
-    pub async fn topic_settings(
-        &self,
-        name: &str,
-    ) -> Result<BTreeMap<String, TopicSetting>, AdminError> {
-        let results = self
-            .native
-            .describe_configs([&ResourceSpecifier::Topic(name)], &options())
-            .await;
-        let resource = match one(results, name, |error| self.unanswered(error))? {
-            Ok(resource) => resource,
-            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {
-                return Err(AdminError::UnknownTopic(name.to_owned()));
-            }
-            Err(code) => return Err(refused(name, code)),
-        };
-        let setting = |entry: rdkafka::admin::ConfigEntry| {
-            let default = entry.is_default;
-            (
-                entry.name,
-                TopicSetting {
-                    value: entry.value,
-                    default,
-                },
-            )
-        };
-        Ok(resource.entries.into_iter().map(setting).collect())
-    }
-
     /// The last record of a partition; `None` when it holds none.
     pub async fn last_record(
         &self,
@@ -224,33 +264,21 @@ impl Admin {
         consumer::last_record(&self.config, topic, partition).await
     }
 
-    async fn metadata(
-        &self,
-        topics: Option<Vec<MetadataRequestTopic>>,
-    ) -> Result<MetadataResponse, AdminError> {
-        let request = MetadataRequest {
-            topics,
-            allow_auto_topic_creation: false,
-            ..Default::default()
-        };
-        raw::ask(&self.config, METADATA_VERSION, &request)
-            .await
-            .map_err(|error| self.unanswered(error))
-    }
-
-    fn unanswered(&self, error: impl fmt::Display) -> AdminError {
-        let reason = format!("{error} {}", self.native.inner().context().last_error());
-        AdminError::Unreachable {
-            bootstrap: self.config.bootstrap.clone(),
-            reason: reason.trim().to_owned(),
-        }
+    async fn topic_metadata(&self, name: &str) -> Result<MetadataResponseTopic, AdminError> {
+        let answer = self.metadata(Some(vec![name])).await?;
+        let topic = answer.topics.into_iter().next();
+        let topic = topic.ok_or_else(|| AdminError::UnknownTopic(name.to_owned()))?;
+        check_topic(name, topic.error_code, None)?;
+        Ok(topic)
     }
 }
 
-fn options() -> AdminOptions {
-    AdminOptions::new()
-        .request_timeout(Some(REQUEST_TIMEOUT))
-        .operation_timeout(Some(REQUEST_TIMEOUT))
+fn check_topic(name: &str, code: ErrorCode, message: Option<&Str>) -> Result<(), AdminError> {
+    match code {
+        ErrorCode::NONE => Ok(()),
+        ErrorCode::UNKNOWN_TOPIC_OR_PARTITION => Err(AdminError::UnknownTopic(name.to_owned())),
+        code => Err(AdminError::refused(name, code, message.map(Str::as_str))),
+    }
 }
 
 fn info(topic: &MetadataResponseTopic) -> TopicInfo {
@@ -262,23 +290,43 @@ fn info(topic: &MetadataResponseTopic) -> TopicInfo {
     }
 }
 
+/// How long a broker may work on a change.
+fn timeout_ms() -> i32 {
+    i32::try_from(REQUEST_TIMEOUT.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// The code about the one thing that was asked about.
+fn first_code<T>(results: &[T], code: impl Fn(&T) -> ErrorCode) -> ErrorCode {
+    results.first().map_or(ErrorCode::NONE, code)
+}
+
 /// The result for the one thing asked about.
-fn one<T>(
-    results: Result<Vec<T>, KafkaError>,
-    subject: &str,
-    unanswered: impl FnOnce(KafkaError) -> AdminError,
-) -> Result<T, AdminError> {
-    let first = results.map_err(unanswered)?.into_iter().next();
-    let reason = || "the cluster answered about nothing".to_owned();
+fn only<T>(results: Vec<T>, subject: &str) -> Result<T, AdminError> {
+    let first = results.into_iter().next();
     first.ok_or_else(|| AdminError::Refused {
         subject: subject.to_owned(),
-        reason: reason(),
+        reason: "the cluster answered about nothing".to_owned(),
     })
 }
 
-fn refused(subject: &str, code: RDKafkaErrorCode) -> AdminError {
-    AdminError::Refused {
-        subject: subject.to_owned(),
-        reason: code.to_string(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bootstrap_that_is_no_address_is_refused() {
+        let admin = |bootstrap: &str| Admin::new(&ClientConfig::new(bootstrap, "test"));
+        assert!(admin("127.0.0.1:9092, [::1]:9092,db.example:1").is_ok());
+        for wrong in [
+            "",
+            "host",
+            "host:",
+            ":9092",
+            "host:70000",
+            "::1:9092",
+            "h:1,",
+        ] {
+            assert!(admin(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -12,9 +12,9 @@ use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
 use crate::change::{ChangeHeaders, HeaderError};
 
-pub use group::{GroupConsumer, Start};
+pub use group::{Found, GroupConsumer, Start};
 pub use reader::Reader;
-pub use scan::{last_record, read_to_end};
+pub use scan::{last_record, last_records, read_to_end};
 
 /// One record as read from a log.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,8 +10,13 @@ mod producer;
 mod raw;
 
 pub use admin::{
-    Admin, AdminError, Created, GroupInfo, GroupMember, GroupOffset, TopicInfo, TopicSetting,
+    Admin, AdminError, Created, DeleteBefore, GroupInfo, GroupListing, GroupMember, GroupOffset,
+    OffsetAt, PartitionInfo, SettingOrigin, TopicInfo, TopicPartition, TopicSetting,
 };
 pub use connection::{ClientConfig, REQUEST_TIMEOUT};
-pub use consumer::{GroupConsumer, ReadError, Reader, Record, Start, last_record, read_to_end};
-pub use producer::{Compression, Delivery, ProduceError, Producer, ProducerOptions};
+pub use consumer::{
+    Found, GroupConsumer, ReadError, Reader, Record, Start, last_record, last_records, read_to_end,
+};
+pub use producer::{
+    Acks, Compression, Delivery, NewRecord, ProduceError, Producer, ProducerOptions,
+};

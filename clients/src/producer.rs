@@ -42,6 +42,30 @@ pub struct ProducerOptions {
     pub linger: Duration,
     /// Bytes of records sent and not yet acknowledged; at least one record is always let in.
     pub queue_bytes_max: usize,
+    /// What a broker has done when it acknowledges. Anything but [`Acks::All`] gives up idempotence with it: records
+    /// may be lost, or be there twice.
+    pub acks: Acks,
+}
+
+/// What a broker has done when it acknowledges a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acks {
+    /// Nothing: it does not answer, and deliveries have no offset (-1).
+    None,
+    /// It has written the record.
+    One,
+    /// The record is as safe as the topic promises.
+    All,
+}
+
+impl Acks {
+    fn name(self) -> &'static str {
+        match self {
+            Acks::None => "0",
+            Acks::One => "1",
+            Acks::All => "all",
+        }
+    }
 }
 
 /// Compression of record batches.
@@ -78,6 +102,7 @@ impl Default for ProducerOptions {
             compression: Compression::Lz4,
             linger: Duration::ZERO,
             queue_bytes_max: 32 * 1024 * 1024,
+            acks: Acks::All,
         }
     }
 }
@@ -134,6 +159,21 @@ impl Future for Delivery {
     }
 }
 
+/// A record on its way to a topic.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NewRecord<'a> {
+    /// `None` lets the key decide.
+    pub partition: Option<i32>,
+    /// Milliseconds since 1970; `None` is now.
+    pub timestamp_ms: Option<i64>,
+    /// `None` and empty are different keys.
+    pub key: Option<&'a [u8]>,
+    /// `None` is a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// In this order; a name may come more than once.
+    pub headers: &'a [(&'a str, Option<&'a [u8]>)],
+}
+
 /// A producer; see the file's header for what it promises. Dropping it gives up what is not yet acknowledged.
 pub struct Producer {
     native: ThreadedProducer<Deliveries>,
@@ -160,11 +200,16 @@ impl Producer {
         config: &ClientConfig,
         options: &ProducerOptions,
     ) -> Result<Producer, ProduceError> {
+        let is_safe = if options.acks == Acks::All {
+            "true"
+        } else {
+            "false"
+        };
         let mut native = config.native();
         native
-            .set("enable.idempotence", "true")
-            .set("enable.gapless.guarantee", "true")
-            .set("acks", "all")
+            .set("enable.idempotence", is_safe)
+            .set("enable.gapless.guarantee", is_safe)
+            .set("acks", options.acks.name())
             .set("message.timeout.ms", "0")
             .set("message.max.bytes", RECORD_BYTES_MAX.to_string())
             .set("queue.buffering.max.messages", "0")
@@ -200,7 +245,24 @@ impl Producer {
         value: Option<&[u8]>,
         headers: &[(&str, &[u8])],
     ) -> Result<Delivery, ProduceError> {
-        let size_bytes = key.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len);
+        let headers: Vec<_> = headers.iter().map(|(k, v)| (*k, Some(*v))).collect();
+        let record = NewRecord {
+            partition,
+            timestamp_ms: None,
+            key,
+            value,
+            headers: &headers,
+        };
+        self.send_record(topic, record).await
+    }
+
+    /// Queues one record with everything that a record may have; see [`Producer::send_to`].
+    pub async fn send_record(
+        &self,
+        topic: &str,
+        new: NewRecord<'_>,
+    ) -> Result<Delivery, ProduceError> {
+        let size_bytes = new.key.map_or(0, <[u8]>::len) + new.value.map_or(0, <[u8]>::len);
         let cost = u32::try_from(size_bytes + QUEUED_OVERHEAD).unwrap_or(u32::MAX);
         let room = Arc::clone(&self.room)
             .acquire_many_owned(cost.min(self.room_max))
@@ -213,16 +275,15 @@ impl Producer {
             _room: room,
         });
         let mut record = BaseRecord::with_opaque_to(topic, pending);
-        record.partition = partition;
-        record.key = key;
-        record.payload = value;
-        if !headers.is_empty() {
-            let all = OwnedHeaders::new_with_capacity(headers.len());
-            record.headers = Some(headers.iter().fold(all, |all, (key, value)| {
-                all.insert(Header {
-                    key,
-                    value: Some(*value),
-                })
+        record.partition = new.partition;
+        record.timestamp = new.timestamp_ms;
+        record.key = new.key;
+        record.payload = new.value;
+        if !new.headers.is_empty() {
+            let all = OwnedHeaders::new_with_capacity(new.headers.len());
+            let headers = new.headers.iter();
+            record.headers = Some(headers.fold(all, |all, (key, value)| {
+                all.insert(Header { key, value: *value })
             }));
         }
         match self.native.send(record) {

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use headrace_clients::{
-    Admin, AdminError, ClientConfig, GroupConsumer, ProduceError, Producer, ProducerOptions,
-    ReadError, Reader, Start, last_record, read_to_end,
+    Admin, AdminError, ClientConfig, Found, GroupConsumer, OffsetAt, ProduceError, Producer,
+    ProducerOptions, ReadError, Reader, Start, TopicPartition, last_record, last_records,
+    read_to_end,
 };
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
@@ -247,7 +248,9 @@ async fn a_group_member_reads_and_commits() {
     fill(&config, "t", 5).await;
     let consumer = GroupConsumer::join(&config, "g", "t", Start::Beginning).unwrap();
     for wanted in 0..3 {
-        let (partition, record) = consumer.next().await.unwrap();
+        let Found::Record(partition, record) = consumer.next().await.unwrap() else {
+            panic!("five records come before the end");
+        };
         assert_eq!((partition, record.offset), (0, wanted));
         consumer.done(partition, &record).unwrap();
     }
@@ -260,10 +263,48 @@ async fn a_group_member_reads_and_commits() {
 async fn all_partitions_are_read_without_a_group() {
     let (_cluster, config) = cluster("t", 2);
     fill(&config, "t", 2).await;
-    let consumer = GroupConsumer::assign(&config, "t", 2, Start::Beginning).unwrap();
-    for wanted in 0..2 {
-        assert_eq!(consumer.next().await.unwrap().1.offset, wanted);
+    let consumer = GroupConsumer::assign(&config, "t", [(0, 0), (1, 0)]).unwrap();
+    let (mut offsets, mut ended) = (Vec::new(), Vec::new());
+    while ended.len() < 2 {
+        match consumer.next().await.unwrap() {
+            Found::Record(partition, record) => offsets.push((partition, record.offset)),
+            Found::End(partition) => ended.push(partition),
+        }
     }
+    assert_eq!(offsets, [(0, 0), (0, 1)]);
+    ended.sort_unstable();
+    assert_eq!(ended, [0, 1]);
+}
+
+#[tokio::test]
+async fn the_last_records_are_found_and_never_more_than_there_are() {
+    let (_cluster, config) = cluster("t", 1);
+    assert_eq!(last_records(&config, "t", 0, 3).await.unwrap(), []);
+    fill(&config, "t", 5).await;
+    for (count, wanted) in [(1, vec![4]), (3, vec![2, 3, 4]), (9, vec![0, 1, 2, 3, 4])] {
+        let records = last_records(&config, "t", 0, count).await.unwrap();
+        let offsets: Vec<_> = records.iter().map(|record| record.offset).collect();
+        assert_eq!(offsets, wanted);
+    }
+}
+
+#[tokio::test]
+async fn offsets_are_asked_of_the_leaders() {
+    let (_cluster, config) = cluster("t", 2);
+    fill(&config, "t", 3).await;
+    let admin = Admin::new(&config).unwrap();
+    let places = [0, 1].map(|partition| TopicPartition::new("t", partition));
+    let ends = admin
+        .offsets(places.clone(), OffsetAt::Latest)
+        .await
+        .unwrap();
+    let ends: Vec<_> = ends.into_values().collect();
+    assert_eq!(ends, [Some(3), Some(0)]);
+    let starts = admin.offsets(places, OffsetAt::Earliest).await.unwrap();
+    assert_eq!(starts.into_values().collect::<Vec<_>>(), [Some(0), Some(0)]);
+    let unknown = [TopicPartition::new("t", 2)];
+    let error = admin.offsets(unknown, OffsetAt::Latest).await.unwrap_err();
+    assert!(error.to_string().starts_with("t/2: "), "{error}");
 }
 
 #[tokio::test]

@@ -33,6 +33,7 @@ const BETWEEN_STEPS: Duration = Duration::from_millis(1500);
 
 /// The command.
 #[derive(Debug, Args)]
+#[command(after_help = "Example: make demo")]
 pub(crate) struct Demo {
     /// The MariaDB server to start privately; `make demo` passes it.
     #[arg(long, value_name = "PATH")]

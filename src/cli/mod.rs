@@ -8,11 +8,17 @@
     reason = "the command line talks to its user"
 )]
 
+mod completions;
 mod consume;
 mod demo;
+mod exit;
 mod group;
 mod log;
+mod output;
+mod place;
 mod produce;
+mod progress;
+mod record;
 mod remote;
 mod serve;
 mod table;
@@ -23,12 +29,18 @@ use std::io::{self, IsTerminal as _};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
-use headrace_clients::ClientConfig;
+use headrace_clients::{Admin, AdminError, ClientConfig};
 use tracing_subscriber::EnvFilter;
 
 /// A log-based message broker with change data capture and materialized views, in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "headrace", version, about, max_term_width = 100)]
+#[command(
+    name = "headrace",
+    version,
+    about,
+    max_term_width = 100,
+    after_help = exit::HELP
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -38,14 +50,14 @@ struct Cli {
 enum Command {
     /// Run a broker with every source, target and view of a configuration file.
     Serve(serve::Serve),
-    /// Create, list, describe and delete topics.
+    /// Create, list, describe, change and delete topics, and delete records.
     #[command(subcommand)]
     Topic(topic::Topic),
-    /// Write lines from standard input as records.
+    /// Write lines of standard input or of a file as records.
     Produce(produce::Produce),
     /// Show the records of a topic.
     Consume(consume::Consume),
-    /// List and describe consumer groups.
+    /// List, describe, reset and delete consumer groups.
     #[command(subcommand)]
     Group(group::Group),
     /// List views, show their state, rebuild one.
@@ -54,6 +66,8 @@ enum Command {
     /// Show and check the files of a stopped broker's logs.
     #[command(subcommand)]
     Log(log::Log),
+    /// Write the completions of a shell to standard output.
+    Completions(completions::Completions),
     /// Follow one row from a private MariaDB into Redis and a search index.
     Demo(demo::Demo),
 }
@@ -61,7 +75,7 @@ enum Command {
 /// Where the broker is.
 #[derive(Debug, Args)]
 struct Bootstrap {
-    /// Address of a broker.
+    /// Address of a broker; several are separated by commas.
     #[arg(long, default_value = "127.0.0.1:9092", value_name = "HOST:PORT")]
     bootstrap: String,
 }
@@ -70,9 +84,13 @@ impl Bootstrap {
     fn client(&self) -> ClientConfig {
         ClientConfig::new(&self.bootstrap, "headrace-cli")
     }
+
+    fn admin(&self) -> Result<Admin, AdminError> {
+        Admin::new(&self.client())
+    }
 }
 
-/// Runs the command; the exit code is 0 only if it did what it was asked.
+/// Runs the command; `exit` says what its exit code means.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
     start_logs(matches!(cli.command, Command::Serve(_)));
@@ -85,25 +103,27 @@ pub(crate) fn main() -> ExitCode {
     };
     match runtime.block_on(run(cli.command)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if exit::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {}", one_line(&error));
-            ExitCode::FAILURE
+            eprintln!("error: {}", exit::one_line(&error));
+            exit::code(&error)
         }
     }
 }
 
 async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Serve(serve) => serve.run().await,
-        Command::Topic(topic) => topic.run().await,
-        Command::Produce(produce) => produce.run().await,
-        Command::Consume(consume) => consume.run().await,
-        Command::Group(group) => group.run().await,
-        Command::View(view) => view.run().await,
-        Command::Log(log) => log.run(),
-        Command::Demo(demo) => demo.run().await,
+        Command::Serve(serve) => serve.run().await?,
+        Command::Topic(topic) => topic.run().await?,
+        Command::Produce(produce) => produce.run().await?,
+        Command::Consume(consume) => consume.run().await?,
+        Command::Group(group) => group.run().await?,
+        Command::View(view) => view.run().await?,
+        Command::Log(log) => log.run()?,
+        Command::Completions(completions) => completions.run()?,
+        Command::Demo(demo) => demo.run().await?,
     }
+    Ok(())
 }
 
 fn start_logs(serving: bool) {
@@ -120,53 +140,5 @@ fn start_logs(serving: bool) {
         .init();
 }
 
-/// `headrace consume T | head -1` ends the pipe: that is no failure.
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let io = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<io::Error>());
-    io.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-}
-
-/// The error and its causes; a cause that the text before it has told already is not told again.
-fn one_line(error: &anyhow::Error) -> String {
-    let mut told = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if told.contains(cause.as_str()) {
-            continue;
-        }
-        if !told.is_empty() {
-            told.push_str(": ");
-        }
-        told.push_str(&cause);
-    }
-    told.split(['\n', '\r'])
-        .map(str::trim)
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
 #[cfg(test)]
-mod tests {
-    use anyhow::anyhow;
-
-    use super::*;
-
-    #[test]
-    fn an_error_is_told_in_one_line_and_once() {
-        let error = anyhow!("port in use")
-            .context("cannot listen: port in use\nchoose another")
-            .context("starting");
-        assert_eq!(
-            one_line(&error),
-            "starting: cannot listen: port in use choose another"
-        );
-    }
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        use clap::CommandFactory as _;
-        Cli::command().debug_assert();
-    }
-}
+mod tests;

@@ -9,6 +9,8 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+use super::exit::Unanswered;
+
 /// Longest wait for an answer: a reset scans a whole Redis.
 const TIMEOUT: Duration = Duration::from_mins(1);
 /// Largest answer taken.
@@ -33,11 +35,9 @@ impl Remote {
 
     async fn ask(&self, method: &str, path: &str) -> anyhow::Result<Value> {
         let answer = tokio::time::timeout(TIMEOUT, self.exchange(method, path));
-        let answer = answer
-            .await
-            .with_context(|| format!("http://{}{path}: no answer", self.http))?;
-        let answer = answer
-            .with_context(|| format!("http://{}{path}: is `headrace serve` running?", self.http))?;
+        let silent = |what: &str| Unanswered(format!("http://{}{path}: {what}", self.http));
+        let answer = answer.await.with_context(|| silent("no answer"))?;
+        let answer = answer.with_context(|| silent("is `headrace serve` running?"))?;
         judge(&answer).with_context(|| format!("http://{}{path}", self.http))
     }
 

@@ -8,6 +8,7 @@ use crate::config::{self, Config};
 
 /// The command.
 #[derive(Debug, Args)]
+#[command(after_help = "Example: headrace serve --config headrace.toml")]
 pub(crate) struct Serve {
     /// Configuration file; without it a broker runs alone.
     #[arg(long, value_name = "FILE")]

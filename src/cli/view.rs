@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
+use super::output::Output;
 use super::remote::{Remote, segment};
 use super::table::columns;
 
@@ -12,8 +13,10 @@ use super::table::columns;
 #[derive(Debug, Subcommand)]
 pub(crate) enum View {
     /// List views.
+    #[command(after_help = "Example: headrace view list")]
     List(Shown),
     /// Show one view: state, watermark, lag, last error.
+    #[command(after_help = "Example: headrace view status product_cache --json")]
     Status {
         /// Its name.
         name: String,
@@ -21,6 +24,7 @@ pub(crate) enum View {
         shown: Shown,
     },
     /// Delete what a view wrote, and build it again from the log.
+    #[command(after_help = "Example: headrace view reset product_cache")]
     Reset {
         /// Its name.
         name: String,
@@ -32,11 +36,10 @@ pub(crate) enum View {
 /// Where to ask, and how to show the answer.
 #[derive(Debug, Args)]
 pub(crate) struct Shown {
-    /// Show the server's JSON.
-    #[arg(long)]
-    json: bool,
     #[command(flatten)]
     at: Remote,
+    #[command(flatten)]
+    output: Output,
 }
 
 impl View {
@@ -44,39 +47,25 @@ impl View {
         match self {
             View::List(shown) => {
                 let answer = shown.at.get("/v1/views").await?;
-                if shown.json {
-                    return print_json(&answer);
-                }
-                print!("{}", list(&answer)?);
+                let text = list(&answer)?;
+                shown.output.show(&answer, || text);
             }
             View::Status { name, shown } => {
-                let answer = shown
-                    .at
-                    .get(&format!("/v1/views/{}", segment(&name)))
-                    .await?;
-                if shown.json {
-                    return print_json(&answer);
-                }
-                print!("{}", status(&answer)?);
+                let path = format!("/v1/views/{}", segment(&name));
+                let answer = shown.at.get(&path).await?;
+                let text = status(&answer)?;
+                shown.output.show(&answer, || text);
             }
             View::Reset { name, shown } => {
-                let answer = shown
-                    .at
-                    .post(&format!("/v1/views/{}/reset", segment(&name)))
-                    .await?;
-                if shown.json {
-                    return print_json(&answer);
-                }
-                println!("view {name} is reset and builds again from the start of the log");
+                let path = format!("/v1/views/{}/reset", segment(&name));
+                let answer = shown.at.post(&path).await?;
+                let text =
+                    format!("view {name} is reset and builds again from the start of the log\n");
+                shown.output.show(&answer, || text);
             }
         }
         Ok(())
     }
-}
-
-fn print_json(answer: &Value) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(answer)?);
-    Ok(())
 }
 
 /// The server answers with a list, or an object that holds it.

@@ -1,4 +1,4 @@
-//! A whole topic, read as a member of a group or as all its partitions: what `headrace consume` shows.
+//! A whole topic, read as a member of a group or as chosen partitions: what `headrace consume` shows.
 //!
 //! Offsets are committed only for records that the caller has marked [`GroupConsumer::done`].
 use std::fmt;
@@ -18,6 +18,15 @@ pub enum Start {
     Beginning,
     /// What comes next.
     End,
+}
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A record of this partition.
+    Record(i32, Record),
+    /// All that this partition has now is read.
+    End(i32),
 }
 
 /// Reads a topic; see the file's header.
@@ -41,7 +50,7 @@ impl GroupConsumer {
         topic: &str,
         start: Start,
     ) -> Result<GroupConsumer, ReadError> {
-        let consumer = GroupConsumer::create(config, group, topic, start, true)?;
+        let consumer = GroupConsumer::create(config, group, topic, Some(start))?;
         consumer
             .consumer
             .subscribe(&[topic])
@@ -49,21 +58,17 @@ impl GroupConsumer {
         Ok(consumer)
     }
 
-    /// Reads all partitions of a topic without a group.
+    /// Reads partitions of a topic from these offsets, without a group.
     pub fn assign(
         config: &ClientConfig,
         topic: &str,
-        partitions: i32,
-        start: Start,
+        from: impl IntoIterator<Item = (i32, i64)>,
     ) -> Result<GroupConsumer, ReadError> {
-        let consumer = GroupConsumer::create(config, "headrace-reader", topic, start, false)?;
-        let from = match start {
-            Start::Beginning => Offset::Beginning,
-            Start::End => Offset::End,
-        };
+        // nothing is said about an offset that the log does not have but by the error of reading it
+        let consumer = GroupConsumer::create(config, "headrace-reader", topic, None)?;
         let mut list = TopicPartitionList::new();
-        for partition in 0..partitions {
-            list.add_partition_offset(topic, partition, from)
+        for (partition, offset) in from {
+            list.add_partition_offset(topic, partition, Offset::Offset(offset))
                 .map_err(|error| consumer.failed(&error))?;
         }
         consumer
@@ -73,14 +78,17 @@ impl GroupConsumer {
         Ok(consumer)
     }
 
-    /// The next record and its partition, however long it takes.
-    pub async fn next(&self) -> Result<(i32, Record), ReadError> {
+    /// The next record or end of a partition, however long it takes.
+    pub async fn next(&self) -> Result<Found, ReadError> {
         loop {
             match self.consumer.recv().await {
-                Ok(message) => return Ok((message.partition(), Record::copy(&message))),
-                Err(KafkaError::PartitionEOF(_)) => {}
+                Ok(message) => {
+                    let record = Record::copy(&message);
+                    return Ok(Found::Record(message.partition(), record));
+                }
+                Err(KafkaError::PartitionEOF(partition)) => return Ok(Found::End(partition)),
                 Err(error) => {
-                    if let Some(error) = judge(&self.topic, &error) {
+                    if let Some(error) = self.judge(&error) {
                         return Err(error);
                     }
                 }
@@ -114,22 +122,23 @@ impl GroupConsumer {
         }
     }
 
+    /// `start` makes it a member of the group.
     fn create(
         config: &ClientConfig,
         group: &str,
         topic: &str,
-        start: Start,
-        member: bool,
+        start: Option<Start>,
     ) -> Result<GroupConsumer, ReadError> {
         let mut native = native(config);
-        native.set("group.id", group).set(
-            "auto.offset.reset",
-            match start {
-                Start::Beginning => "earliest",
-                Start::End => "latest",
-            },
-        );
-        if member {
+        let reset = match start {
+            Some(Start::Beginning) => "earliest",
+            Some(Start::End) => "latest",
+            None => "error",
+        };
+        native
+            .set("group.id", group)
+            .set("auto.offset.reset", reset);
+        if start.is_some() {
             // every 2 s, and on close: what was printed twice after a kill is bounded by that
             native
                 .set("enable.auto.commit", "true")
@@ -140,12 +149,25 @@ impl GroupConsumer {
             Ok(consumer) => Ok(GroupConsumer {
                 consumer,
                 topic,
-                group: member,
+                group: start.is_some(),
             }),
             Err(error) => Err(ReadError::Failed {
                 topic,
                 reason: error.to_string(),
             }),
+        }
+    }
+
+    /// What an error means: `None` when the broker is only being waited for.
+    fn judge(&self, error: &KafkaError) -> Option<ReadError> {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                Some(ReadError::Failed {
+                    topic: self.topic.clone(),
+                    reason: "a partition does not have the offset to read next".to_owned(),
+                })
+            }
+            _ => judge(&self.topic, error),
         }
     }
 

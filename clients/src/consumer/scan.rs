@@ -8,6 +8,9 @@ use crate::connection::{ClientConfig, REQUEST_TIMEOUT};
 /// How far behind the end a last record is looked for, each in one attempt.
 const STEPS_BACK: [i64; 3] = [1, 64, 4096];
 
+/// How much further back each attempt looks for the last records.
+const STEP_BACK_FACTOR: i64 = 8;
+
 /// Reads a whole partition from its log start to the end it has now: small compacted topics.
 /// Fails with [`ReadError::Unreachable`] when the cluster is silent for [`REQUEST_TIMEOUT`].
 pub async fn read_to_end(
@@ -38,6 +41,30 @@ pub async fn last_record(
         }
     }
     Ok(read_range(&mut reader, start, end).await?.pop())
+}
+
+/// The last `count` records of a partition, fewer when it holds fewer.
+///
+/// Offsets below the end may hold no record (control batches, compaction), so it looks further and further back.
+pub async fn last_records(
+    config: &ClientConfig,
+    topic: &str,
+    partition: i32,
+    count: usize,
+) -> Result<Vec<Record>, ReadError> {
+    let mut reader = connect(config, topic, partition)?;
+    let (start, end) = reader.watermarks().await?;
+    let mut back = i64::try_from(count).unwrap_or(i64::MAX).max(1);
+    loop {
+        let from = end.saturating_sub(back).max(start);
+        let mut records = read_range(&mut reader, from, end).await?;
+        if records.len() >= count || from == start {
+            let surplus = records.len().saturating_sub(count);
+            records.drain(..surplus);
+            return Ok(records);
+        }
+        back = back.saturating_mul(STEP_BACK_FACTOR);
+    }
 }
 
 /// A reader that learns of the log's end at once instead of after a long poll.

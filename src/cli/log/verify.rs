@@ -13,6 +13,7 @@ use headrace_storage::votes::{GroupId, VoteJournal};
 use serde_json::json;
 
 use super::is_data_dir;
+use crate::cli::progress::Progress;
 
 /// A log's directory, and how far it was known durable.
 type Place = (PathBuf, Option<Hint>);
@@ -46,12 +47,15 @@ pub(super) fn dir(out: &mut impl Write, dir: &Path, json: bool) -> anyhow::Resul
         vec![(dir.to_path_buf(), None)]
     };
     let count = places.len();
+    let progress = Progress::of(u64::try_from(count)?, "logs");
     for (dir, hint) in places {
         let report = verify_log(&disk, &dir, hint);
         let report = report.with_context(|| format!("cannot read {}", dir.display()))?;
         damaged += usize::from(report.damage.is_some());
         tell(out, json, &dir, &report)?;
+        progress.add(1);
     }
+    drop(progress);
     if damaged > 0 {
         out.flush()?;
         bail!(
