@@ -11,6 +11,7 @@ Exit codes:
   1  it failed, or was refused; the last line on standard error says why
   2  the command line is wrong
   3  no broker answered, or no server
+  `headrace doctor` has its own: 0 all is well, 1 something to look at, 2 something to mend first
 
 Example: headrace topic create orders --partitions 3 && headrace produce orders --file orders.txt";
 

@@ -11,6 +11,7 @@
 mod completions;
 mod consume;
 mod demo;
+mod doctor;
 mod exit;
 mod group;
 mod log;
@@ -66,6 +67,8 @@ enum Command {
     /// Show and check the files of a stopped broker's logs.
     #[command(subcommand)]
     Log(log::Log),
+    /// Look at this machine with the eyes of a broker: ports, limits, disk, clock, versions.
+    Doctor(doctor::Doctor),
     /// Write the completions of a shell to standard output.
     Completions(completions::Completions),
     /// Follow one row from a private MariaDB into Redis and a search index.
@@ -102,7 +105,7 @@ pub(crate) fn main() -> ExitCode {
         }
     };
     match runtime.block_on(run(cli.command)) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) if exit::is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", exit::one_line(&error));
@@ -111,7 +114,7 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Serve(serve) => serve.run().await?,
         Command::Topic(topic) => topic.run().await?,
@@ -120,10 +123,11 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Group(group) => group.run().await?,
         Command::View(view) => view.run().await?,
         Command::Log(log) => log.run()?,
+        Command::Doctor(doctor) => return doctor.run().await,
         Command::Completions(completions) => completions.run()?,
         Command::Demo(demo) => demo.run().await?,
     }
-    Ok(())
+    Ok(ExitCode::SUCCESS)
 }
 
 fn start_logs(serving: bool) {

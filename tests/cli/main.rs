@@ -4,6 +4,7 @@
 #[path = "../support/broker.rs"]
 mod broker;
 
+mod doctor;
 mod group;
 mod plain;
 mod records;
