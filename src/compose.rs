@@ -133,6 +133,10 @@ fn broker_config(config: &Config, insecure: bool) -> BrokerConfig {
         free_space_min_percent: table.free_space_min_percent,
         group_initial_rebalance_delay_ms: table.group_initial_rebalance_delay_ms,
         group_min_session_timeout_ms: table.group_min_session_timeout_ms,
+        group_max_session_timeout_ms: table.group_max_session_timeout_ms,
+        group_max_size: table.group_max_size,
+        offsets_retention_minutes: table.offsets_retention_minutes,
+        offsets_retention_check_interval_ms: table.offsets_retention_check_interval_ms,
         insecure,
         ..BrokerConfig::default()
     }

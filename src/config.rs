@@ -13,6 +13,10 @@
 //! free_space_min_percent   = 5         #   this part of the disk, appends are refused
 //! group_initial_rebalance_delay_ms = 3000 # how long an empty group's first rebalance waits for more members
 //! group_min_session_timeout_ms = 6000  # shortest session timeout that a member may ask for
+//! group_max_session_timeout_ms = 1800000 # and the longest
+//! group_max_size           = 10000     # members of one group
+//! offsets_retention_minutes = 10080    # how long offsets outlive their group's last member
+//! offsets_retention_check_interval_ms = 600000 # how often that is looked at
 //! [broker.topic_defaults]              # settings of all topics that do not say otherwise (docs/configuration.md)
 //! "retention.ms" = 86400000
 //! [http]
@@ -92,6 +96,14 @@ pub(crate) struct BrokerTable {
     pub(crate) group_initial_rebalance_delay_ms: u32,
     /// Shortest session timeout that a group's member may ask for, in milliseconds.
     pub(crate) group_min_session_timeout_ms: u32,
+    /// Longest session timeout that a group's member may ask for, in milliseconds.
+    pub(crate) group_max_session_timeout_ms: u32,
+    /// Most members of a group.
+    pub(crate) group_max_size: usize,
+    /// How long committed offsets are kept after their group lost its last member, in minutes.
+    pub(crate) offsets_retention_minutes: u32,
+    /// How often offsets are looked at for that, in milliseconds.
+    pub(crate) offsets_retention_check_interval_ms: u32,
 }
 
 impl Default for BrokerTable {
@@ -112,6 +124,10 @@ impl Default for BrokerTable {
             free_space_min_percent: broker.free_space_min_percent,
             group_initial_rebalance_delay_ms: broker.group_initial_rebalance_delay_ms,
             group_min_session_timeout_ms: broker.group_min_session_timeout_ms,
+            group_max_session_timeout_ms: broker.group_max_session_timeout_ms,
+            group_max_size: broker.group_max_size,
+            offsets_retention_minutes: broker.offsets_retention_minutes,
+            offsets_retention_check_interval_ms: broker.offsets_retention_check_interval_ms,
         }
     }
 }

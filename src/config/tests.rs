@@ -74,6 +74,17 @@ fn the_waiting_times_of_groups_are_taken() {
 }
 
 #[test]
+fn the_bounds_of_groups_and_the_retention_of_offsets_are_taken() {
+    let text = "[broker]\ngroup_max_session_timeout_ms = 60000\ngroup_max_size = 50\n\
+                offsets_retention_minutes = 60\noffsets_retention_check_interval_ms = 5000\n";
+    let broker = parse(text).unwrap().broker;
+    assert_eq!(broker.group_max_session_timeout_ms, 60_000);
+    assert_eq!(broker.group_max_size, 50);
+    assert_eq!(broker.offsets_retention_minutes, 60);
+    assert_eq!(broker.offsets_retention_check_interval_ms, 5_000);
+}
+
+#[test]
 fn paths_are_relative_to_the_file() {
     let config = parse(GOOD).unwrap();
     assert_eq!(config.broker.data, Path::new("etc/d"));
