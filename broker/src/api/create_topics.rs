@@ -17,9 +17,6 @@ use crate::controller::topic_name;
 use crate::partition::registry::{ChangeFailure, NewTopic};
 use crate::topic_config::{Defaults, Overrides, SETTINGS, Setting, normal, setting};
 
-/// The first version in which -1 asks for the defaults.
-const DEFAULTS_FROM_VERSION: i16 = 4;
-
 /// A refusal: the code and a text for people.
 type Refused = (ErrorCode, String);
 
@@ -97,24 +94,24 @@ async fn create(
 }
 
 /// How many partitions are asked for, by number or by assignment; there is one broker to put them on.
+///
+/// -1 asks for the defaults. It came with version 4, but Kafka takes it in any, and kafkajs sends it in version 3.
 fn partitions(call: &Call, asked: &CreatableTopic) -> Result<i32, Refused> {
     if !asked.assignments.is_empty() {
         return assigned(call, asked);
     }
-    let defaults = call.version >= DEFAULTS_FROM_VERSION;
     match asked.replication_factor {
-        1 => {}
-        -1 if defaults => {}
+        1 | -1 => {}
         found => {
             let message = format!(
-                "replication factor {found} for topic {}: there is one broker; ask for 1 (or -1 from version 4 on)",
+                "replication factor {found} for topic {}: there is one broker; ask for 1 or -1",
                 asked.name
             );
             return Err((ErrorCode::INVALID_REPLICATION_FACTOR, message));
         }
     }
     match asked.num_partitions {
-        -1 if defaults => Ok(call.node.config.partitions),
+        -1 => Ok(call.node.config.partitions),
         number => Ok(number),
     }
 }
