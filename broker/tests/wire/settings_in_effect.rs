@@ -183,6 +183,9 @@ async fn too_few_replicas_in_sync_refuse_acks_all_and_nothing_else() {
     assert_eq!(produced(&mut client, "t", batch(&["x"])).await, 1);
 }
 
+/// A power cut right behind an answer comes before the sync nearly always.
+const POWER_CUTS_MAX: usize = 10;
+
 #[tokio::test]
 async fn write_caching_is_turned_on_and_off() {
     let (server, mut client) = one_topic().await;
@@ -193,20 +196,26 @@ async fn write_caching_is_turned_on_and_off() {
         ("flush.bytes", "4194304"),
     ];
     set(&mut client, &cached).await;
-    assert_eq!(produced(&mut client, "t", batch(&["cached"])).await, 1);
+    // a sync for another reason may come between the answer and the power cut, but not each time
+    let (mut server, mut lost) = (server, false);
+    for _ in 0..POWER_CUTS_MAX {
+        let answered = produced(&mut client, "t", batch(&["cached"])).await;
+        server = server.crash().await;
+        client = server.connect().await;
+        let left = read_all(&mut client, "t").await;
+        assert_eq!(left.first(), Some(&(0, "synced".to_owned())));
+        lost = left.last().is_some_and(|(offset, _)| *offset < answered);
+        if lost {
+            break;
+        }
+    }
+    assert!(lost, "it was answered for before its sync");
+    set(&mut client, &[("write.caching", "false")]).await;
+    let answered = produced(&mut client, "t", batch(&["again"])).await;
     let server = server.crash().await;
     let mut client = server.connect().await;
     let left = read_all(&mut client, "t").await;
-    assert_eq!(
-        left,
-        [(0, "synced".to_owned())],
-        "it was answered for before its sync"
-    );
-    set(&mut client, &[("write.caching", "false")]).await;
-    assert_eq!(produced(&mut client, "t", batch(&["again"])).await, 1);
-    let server = server.crash().await;
-    let mut client = server.connect().await;
-    assert_eq!(read_all(&mut client, "t").await.len(), 2);
+    assert_eq!(left.last(), Some(&(answered, "again".to_owned())));
 }
 
 #[tokio::test]

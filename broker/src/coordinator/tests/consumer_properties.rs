@@ -342,6 +342,33 @@ impl Checker {
     }
 }
 
+#[test]
+fn a_silent_member_is_dropped_after_all_when_the_write_that_replaced_it_failed() {
+    let beat = |client| Action::Beat {
+        client,
+        settles: false,
+        lost: false,
+    };
+    let mut checker = Checker::new();
+    for action in [
+        beat(1),
+        Action::Confirm { ok: true },
+        beat(2),
+        Action::Pass { ms: SESSION_MS },
+        Action::Restarted {
+            client: 1,
+            says: true,
+        },
+        beat(1),
+        Action::Confirm { ok: false },
+        Action::Confirm { ok: false },
+    ] {
+        checker.act(&action);
+    }
+    checker.settle();
+    checker.check_end();
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 

@@ -72,8 +72,8 @@ struct UnderWay {
     state: State,
     replies: Vec<(Ticket, Answer)>,
     looked: Looked,
-    /// Members that were taken out, and are back if the write fails.
-    fenced: Vec<MemberId>,
+    /// Deadlines that have passed and were seen to: they pass again if the write fails.
+    seen_to: Vec<Deadline>,
 }
 
 /// How far the group has looked at the topics.
@@ -233,7 +233,7 @@ impl ConsumerGroup {
         let settings = Arc::clone(&self.settings);
         let name = Arc::clone(&self.name);
         let mut turn = Turn::new(self.state.clone(), &name, &settings.consumer, &*topics, now);
-        let mut fenced = self.fence_slow(&mut turn);
+        let mut seen_to = self.fence_slow(&mut turn);
         let mut replies = Vec::new();
         let mut inside = Vec::new();
         for ask in asks {
@@ -246,7 +246,7 @@ impl ConsumerGroup {
                 Err(refused) => replies.push((ask.ticket, Err(refused))),
             }
         }
-        fenced.extend(self.fence_silent(&mut turn));
+        seen_to.extend(self.fence_silent(&mut turn));
         let version = topics.version();
         let patterns = looked.wants_patterns(version, now);
         if turn.has_changed() || patterns || looked.topics != Some(version) {
@@ -269,7 +269,7 @@ impl ConsumerGroup {
                 state,
                 replies,
                 looked,
-                fenced,
+                seen_to,
             },
             now,
             out,
@@ -282,8 +282,8 @@ impl ConsumerGroup {
         let settings = Arc::clone(&self.settings);
         let name = Arc::clone(&self.name);
         let mut turn = Turn::new(self.state.clone(), &name, &settings.consumer, &topics, now);
-        let mut fenced = self.fence_slow(&mut turn);
-        fenced.extend(self.fence_silent(&mut turn));
+        let mut seen_to = self.fence_slow(&mut turn);
+        seen_to.extend(self.fence_silent(&mut turn));
         turn.bump();
         let (state, looked) = (turn.state, self.looked);
         let replies = Vec::new();
@@ -292,16 +292,17 @@ impl ConsumerGroup {
                 state,
                 replies,
                 looked,
-                fenced,
+                seen_to,
             },
             now,
             out,
         );
     }
 
-    /// Takes out who did not give up in time and still has not.
-    fn fence_slow(&mut self, turn: &mut Turn<'_>) -> Vec<MemberId> {
-        let mut fenced = Vec::new();
+    /// Takes out who did not give up in time and still has not. One that left or was replaced in this turn is as it was
+    /// if the write fails, so its deadline is kept as well.
+    fn fence_slow(&mut self, turn: &mut Turn<'_>) -> Vec<Deadline> {
+        let mut seen_to = Vec::new();
         for (id, epoch) in std::mem::take(&mut self.slow) {
             let stuck = turn.state.member(&id).is_some_and(|member| {
                 member.hold.phase == Phase::Unrevoked && member.hold.epoch == epoch
@@ -309,23 +310,24 @@ impl ConsumerGroup {
             if stuck {
                 tracing::info!(group = %self.name, member = %id, "member dropped: it did not give partitions up in time");
                 turn.fence(&id);
-                fenced.push(id);
             }
+            seen_to.push(Deadline::Revocation(id));
         }
-        fenced
+        seen_to
     }
 
-    /// Takes out who has been silent; those heard in this turn are no more among them.
-    fn fence_silent(&mut self, turn: &mut Turn<'_>) -> Vec<MemberId> {
-        let mut fenced = Vec::new();
+    /// Takes out who has been silent; those heard in this turn are no more among them. As in `fence_slow`, every deadline
+    /// is kept.
+    fn fence_silent(&mut self, turn: &mut Turn<'_>) -> Vec<Deadline> {
+        let mut seen_to = Vec::new();
         for id in std::mem::take(&mut self.silent) {
             if turn.state.member(&id).is_some() {
                 tracing::info!(group = %self.name, member = %id, "member dropped: its session has passed");
                 turn.fence(&id);
-                fenced.push(id);
             }
+            seen_to.push(Deadline::Session(id));
         }
-        fenced
+        seen_to
     }
 
     fn finish(&mut self, under_way: UnderWay, now: Now, out: &mut Vec<Effect>) {
@@ -350,9 +352,8 @@ impl ConsumerGroup {
             let answer = answer.and(Err(Refused::from(error)));
             out.push(Effect::Reply(ticket, answer));
         }
-        for id in under_way.fenced {
-            self.timers
-                .set(Deadline::Session(id), now.plus(EXPIRE_AGAIN));
+        for deadline in under_way.seen_to {
+            self.timers.set(deadline, now.plus(EXPIRE_AGAIN));
         }
     }
 
