@@ -12,7 +12,8 @@ import (
 
 // kadmChecks: every call of kadm that is not about transactions, security or quotas.
 func kadmChecks(c *checks) {
-	client, err := kgo.NewClient(kgo.SeedBrokers(c.bootstrap))
+	// every record goes to partition 0, so that lags are known
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.bootstrap), kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		panic(err)
 	}
