@@ -3,7 +3,6 @@
 use headrace_protocol::alter_configs::{
     AlterConfigsRequest, AlterConfigsResource, AlterConfigsResourceResponse, AlterConfigsResponse,
 };
-use headrace_protocol::{ErrorCode, Str};
 
 use super::Call;
 use super::alteration::{Alteration, Refused, alter_all, check_unique, required};
@@ -18,17 +17,11 @@ pub(super) async fn handle(call: Call, request: AlterConfigsRequest) -> AlterCon
     let outcomes = alter_all(&call, asked.collect(), request.validate_only).await;
     let responses = outcomes
         .into_iter()
-        .map(|(resource_type, resource_name, outcome)| {
-            let (error_code, message) = match outcome {
-                Ok(()) => (ErrorCode::NONE, None),
-                Err((code, message)) => (code, Some(message)),
-            };
-            AlterConfigsResourceResponse {
-                error_code,
-                error_message: message.map(Str::from),
-                resource_type,
-                resource_name,
-            }
+        .map(|one| AlterConfigsResourceResponse {
+            error_code: one.error_code,
+            error_message: one.error_message,
+            resource_type: one.resource_type,
+            resource_name: one.resource_name,
         });
     AlterConfigsResponse {
         responses: responses.collect(),

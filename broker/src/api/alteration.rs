@@ -22,12 +22,20 @@ pub(super) struct Alteration {
     pub(super) edits: Result<Edits, Refused>,
 }
 
+/// What became of a resource's alteration, as both answers tell it.
+pub(super) struct Altered {
+    pub(super) error_code: ErrorCode,
+    pub(super) error_message: Option<Str>,
+    pub(super) resource_type: i8,
+    pub(super) resource_name: Str,
+}
+
 /// Carries out one alteration after the other; one outcome for each, in their order.
 pub(super) async fn alter_all(
     call: &Call,
     alterations: Vec<Alteration>,
     validate_only: bool,
-) -> Vec<(i8, Str, Result<(), Refused>)> {
+) -> Vec<Altered> {
     let mut times: BTreeMap<(i8, Str), usize> = BTreeMap::new();
     for one in &alterations {
         let key = (one.resource_type, one.resource_name.clone());
@@ -43,7 +51,16 @@ pub(super) async fn alter_all(
             Err(refused) => Err(refused),
             Ok(edits) => alter(call, key.0, &key.1, edits, validate_only).await,
         };
-        outcomes.push((key.0, key.1, outcome));
+        let (error_code, error_message) = match outcome {
+            Ok(()) => (ErrorCode::NONE, None),
+            Err((code, message)) => (code, Some(Str::from(message))),
+        };
+        outcomes.push(Altered {
+            error_code,
+            error_message,
+            resource_type: key.0,
+            resource_name: key.1,
+        });
     }
     outcomes
 }

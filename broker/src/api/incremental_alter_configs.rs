@@ -1,11 +1,11 @@
 //! IncrementalAlterConfigs: some settings of a resource change, the others stay.
 
+use headrace_protocol::ErrorCode;
 use headrace_protocol::incremental_alter_configs::{
     AlterConfigsResource, AlterConfigsResourceResponse, AlterableConfig,
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, OPERATION_APPEND,
     OPERATION_DELETE, OPERATION_SET, OPERATION_SUBTRACT,
 };
-use headrace_protocol::{ErrorCode, Str};
 
 use super::Call;
 use super::alteration::{Alteration, Refused, alter_all, check_unique, required};
@@ -23,17 +23,11 @@ pub(super) async fn handle(
     let outcomes = alter_all(&call, asked.collect(), request.validate_only).await;
     let responses = outcomes
         .into_iter()
-        .map(|(resource_type, resource_name, outcome)| {
-            let (error_code, message) = match outcome {
-                Ok(()) => (ErrorCode::NONE, None),
-                Err((code, message)) => (code, Some(message)),
-            };
-            AlterConfigsResourceResponse {
-                error_code,
-                error_message: message.map(Str::from),
-                resource_type,
-                resource_name,
-            }
+        .map(|one| AlterConfigsResourceResponse {
+            error_code: one.error_code,
+            error_message: one.error_message,
+            resource_type: one.resource_type,
+            resource_name: one.resource_name,
         });
     IncrementalAlterConfigsResponse {
         responses: responses.collect(),
